@@ -1,0 +1,49 @@
+# `make demo` and `make test` set up and run on a fresh Debian machine with Rust and Python's pip.
+#
+# Variables:
+#   DATA=DIR          evaluation data, for `make results` and for the tests that want real data
+#   TDENSE_CACHE=DIR  where ONNX Runtime and models are kept; default: the XDG cache folder
+
+CARGO := cargo
+TDENSE := target/release/tdense
+DEMO := target/demo
+export TDENSE_DATA := $(or $(DATA),$(TDENSE_DATA))
+
+.PHONY: demo test results bench set-up lint
+
+demo: set-up
+	$(CARGO) build --release --locked
+	$(TDENSE) model get
+	rm -rf $(DEMO)
+	$(TDENSE) index $(DEMO) fixtures/parallel
+	$(TDENSE) search $(DEMO) "why does the sea come and go twice a day?" -k 3
+	$(TDENSE) search $(DEMO) "kwa nini maji ya bahari hupanda na kushuka?" -k 3 --mode dense
+	$(TDENSE) search $(DEMO) "how do bees tell each other where food is?" -k 3 --filter lang:hi --mode dense
+	$(TDENSE) eval --data fixtures/parallel
+
+test: set-up
+	$(CARGO) test --locked --workspace --no-default-features --features cli
+	$(CARGO) build --locked
+	target/debug/tdense model get
+	$(CARGO) test --locked --workspace
+	$(CARGO) run --locked --manifest-path examples/embed/Cargo.toml --target-dir target
+
+# Every figure of README.md and docs/results.md, from the evaluation data in DATA.
+results: set-up
+	@test -n "$(TDENSE_DATA)" || { echo "usage: make results DATA=DIR" >&2; exit 2; }
+	$(CARGO) build --release --locked
+	$(TDENSE) model get
+	$(TDENSE) eval --data $(TDENSE_DATA)/eval/xquad-r
+	$(TDENSE) eval --data $(TDENSE_DATA)/eval/tydiqa-r
+
+bench: set-up
+	$(CARGO) bench --locked --workspace
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --no-default-features --features cli -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+set-up:
+	@scripts/set-up

@@ -1,0 +1,207 @@
+//! The folder layout of BEIR: a corpus and queries as JSON lines, judgements by split.
+//!
+//! Source: Thakur et al., "BEIR" (2021).
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::collection::{Collection, OpenError, Passage, is_language, name_of};
+use crate::input::{self, LineError};
+use crate::qrels::Qrels;
+use crate::topics::Topic;
+
+/// One line of `corpus.jsonl` or `queries.jsonl`.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(default)]
+    title: Option<String>,
+    text: String,
+    #[serde(default, alias = "language")]
+    lang: Option<String>,
+    #[serde(default)]
+    group: Option<String>,
+}
+
+/// Whether a folder has a corpus.
+pub(crate) fn is(folder: &Path) -> bool {
+    find(folder, "corpus.jsonl").is_ok()
+}
+
+pub(crate) fn open(folder: &Path, split: &str) -> Result<Collection, OpenError> {
+    let name = name_of(folder);
+    let default = is_language(&name).then(|| name.clone());
+    let language = |lang: Option<String>| {
+        lang.filter(|lang| !lang.trim().is_empty()).or_else(|| default.clone())
+    };
+
+    let qrels = Qrels::read(&find(folder, &format!("qrels/{split}.tsv"))?)?;
+    let mut passages = Vec::new();
+    each(&find(folder, "corpus.jsonl")?, |Line { id, title, text, lang, .. }| {
+        let title = title.unwrap_or_default();
+        passages.push(Passage { id, title, text, language: language(lang) });
+    })?;
+    let mut topics = Vec::new();
+    each(&find(folder, "queries.jsonl")?, |Line { id, text, lang, group, .. }| {
+        if qrels.has(&id) {
+            topics.push(Topic { id, text, language: language(lang), group });
+        }
+    })?;
+
+    let known: HashSet<&str> = topics.iter().map(|topic| topic.id.as_str()).collect();
+    if let Some(topic) = qrels.topics().find(|topic| !known.contains(topic)) {
+        return Err(OpenError::UnknownTopic { folder: folder.to_owned(), topic: topic.to_owned() });
+    }
+    Ok(Collection { name, passages, topics, qrels })
+}
+
+fn find(folder: &Path, file: &str) -> Result<PathBuf, OpenError> {
+    let mut names = ["", ".gz", ".zst"].iter().map(|ending| folder.join(format!("{file}{ending}")));
+    names
+        .find(|path| path.is_file())
+        .ok_or_else(|| OpenError::Missing { folder: folder.to_owned(), file: file.to_owned() })
+}
+
+fn each(file: &Path, mut take: impl FnMut(Line)) -> Result<(), OpenError> {
+    let mut seen = HashSet::new();
+    input::each_line(input::open(file)?, file, |_, line| {
+        let line: Line = serde_json::from_str(line).map_err(|source| LineError::Json { source })?;
+        if !seen.insert(line.id.clone()) {
+            return Err(LineError::Twice { id: line.id });
+        }
+        take(line);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error;
+    use std::fs;
+
+    const CORPUS: &str = "{\"_id\": \"p1\", \"title\": \"Maji\", \"text\": \"moto\"}\n\
+                          {\"_id\": \"p2\", \"text\": \"Wasser\", \"lang\": \"de\", \"metadata\": {}}\n";
+    const QUERIES: &str = "{\"_id\": \"q1\", \"text\": \"nini?\", \"group\": \"1\"}\n\
+                           {\"_id\": \"of another split\", \"text\": \"x\"}\n";
+    const QRELS: &str = "query-id\tcorpus-id\tscore\nq1\tp1\t1\nq1\tnot in the corpus\t1\n";
+
+    fn folder(name: &str, files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let beir = root.path().join(name);
+        fs::create_dir_all(beir.join("qrels")).unwrap();
+        for (file, bytes) in files {
+            fs::write(beir.join(file), bytes).unwrap();
+        }
+        root
+    }
+
+    fn plain(corpus: &str, queries: &str, qrels: &str) -> tempfile::TempDir {
+        let files: [(&str, &[u8]); 3] = [
+            ("corpus.jsonl", corpus.as_bytes()),
+            ("queries.jsonl", queries.as_bytes()),
+            ("qrels/test.tsv", qrels.as_bytes()),
+        ];
+        folder("sw", &files)
+    }
+
+    #[test]
+    fn a_line_names_its_language_or_the_folder_does() {
+        let root = plain(CORPUS, QUERIES, QRELS);
+        let collection = Collection::open(&root.path().join("sw")).unwrap();
+        assert_eq!(collection.name, "sw");
+        assert_eq!(
+            collection.passages,
+            [("p1", "Maji", "moto", "sw"), ("p2", "", "Wasser", "de")].map(
+                |(id, title, text, language)| Passage {
+                    id: id.into(),
+                    title: title.into(),
+                    text: text.into(),
+                    language: Some(language.into()),
+                }
+            )
+        );
+        let [topic] = &collection.topics[..] else { panic!("only q1 has judgements") };
+        assert_eq!((topic.language.as_deref(), topic.group.as_deref()), (Some("sw"), Some("1")));
+        assert_eq!(collection.qrels.judgements(), 2);
+        assert_eq!(collection.languages(), ["de", "sw"]);
+    }
+
+    #[test]
+    fn packed_files_and_another_split_are_read_and_a_long_name_is_no_language() {
+        let root = folder(
+            "water",
+            &[
+                ("corpus.jsonl.zst", &zstd::encode_all(CORPUS.as_bytes(), 0).unwrap()),
+                ("queries.jsonl", QUERIES.as_bytes()),
+                ("qrels/dev.tsv", QRELS.as_bytes()),
+            ],
+        );
+        let path = root.path().join("water");
+        let collection = Collection::open_split(&path, "dev").unwrap();
+        assert_eq!(collection.passages[0].language, None);
+        let error = Collection::open(&path).unwrap_err();
+        assert!(
+            error.to_string().ends_with("has no qrels/test.tsv, plain, .gz or .zst"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn folders_of_several_collections_open_all_at_once() {
+        let root = plain(CORPUS, QUERIES, QRELS);
+        let all = Collection::open_all(root.path()).unwrap();
+        assert_eq!(all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["sw"]);
+        assert_eq!(Collection::open_all(&root.path().join("sw")).unwrap().len(), 1);
+        let error = Collection::open(root.path()).unwrap_err();
+        assert!(error.to_string().contains("1 collections are here: open one"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_collection_says_what_would_be_one() {
+        let empty = tempfile::tempdir().unwrap();
+        let error = Collection::open(empty.path()).unwrap_err();
+        assert!(error.to_string().contains("neither corpus.jsonl (BEIR), nor <lang>.json"));
+        let error = Collection::open(&empty.path().join("nowhere")).unwrap_err();
+        assert!(error.to_string().ends_with("the folder cannot be read"));
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_with_its_file() {
+        for (corpus, queries, qrels, place, cause) in [
+            ("{}\n", QUERIES, QRELS, "corpus.jsonl, line 1", "not a JSON object"),
+            (&CORPUS.replace("p2", "p1"), QUERIES, QRELS, "corpus.jsonl, line 2", "a second time"),
+            (CORPUS, "[]\n", QRELS, "queries.jsonl, line 1", "not a JSON object"),
+            (CORPUS, QUERIES, "q1\tp1\tone\n", "test.tsv, line 1", "`one` is no grade"),
+        ] {
+            let root = plain(corpus, queries, qrels);
+            let error = Collection::open(&root.path().join("sw")).unwrap_err();
+            assert!(error.to_string().ends_with(place), "{error}");
+            let source = error.source().unwrap().to_string();
+            assert!(source.contains(cause), "{source}");
+        }
+        let root = plain(CORPUS, QUERIES, "q7\tp1\t1\n");
+        let error = Collection::open(&root.path().join("sw")).unwrap_err();
+        assert!(error.to_string().contains("topic `q7` has judgements and is not"), "{error}");
+    }
+
+    #[test]
+    fn tydiqa_opens_as_one_collection_a_language() {
+        let Some(data) = std::env::var_os("TDENSE_DATA") else {
+            println!("TDENSE_DATA is not set: the real TyDiQA is not tested");
+            return;
+        };
+        let all = Collection::open_all(&Path::new(&data).join("eval/tydiqa-r")).unwrap();
+        let names: Vec<&str> = all.iter().map(|collection| collection.name.as_str()).collect();
+        assert_eq!(names, ["ar", "bn", "en", "fi", "id", "ko", "ru", "sw", "te"]);
+        for (name, passages, topics) in [("sw", 1981, 499), ("te", 601, 669), ("bn", 105, 113)] {
+            let collection = all.iter().find(|collection| collection.name == name).unwrap();
+            assert_eq!((collection.passages.len(), collection.topics.len()), (passages, topics));
+            assert_eq!(collection.languages(), [name]);
+        }
+    }
+}

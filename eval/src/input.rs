@@ -1,0 +1,161 @@
+//! Text files line by line, packed or not, so that every reader names file and line in the same way.
+//!
+//! Invariant: no input panics; what cannot be read is an error that names its file, and where it is
+//! about a line its line.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+/// Why a file of judgements, topics, passages or rankings could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message explains its fields")]
+pub enum ReadError {
+    /// The file system refused, or packed bytes are damaged.
+    #[error("{}: cannot be read", file.display())]
+    Io { file: PathBuf, source: io::Error },
+    /// One line is not what the format wants.
+    #[error("{}, line {line}", file.display())]
+    Line { file: PathBuf, line: usize, source: LineError },
+}
+
+/// What is wrong with one line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message explains its fields")]
+pub enum LineError {
+    /// The line is no text.
+    #[error("the line is not UTF-8: convert the file first")]
+    Utf8,
+    /// There are too few or too many columns.
+    #[error("the line has {found} columns where `{wanted}` is wanted")]
+    Columns { wanted: &'static str, found: usize },
+    /// A column that must hold a number holds something else.
+    #[error("`{text}` is no {wanted}")]
+    Number { wanted: &'static str, text: String },
+    /// The line is not the JSON object that is wanted.
+    #[error("the line is not a JSON object with the fields that are wanted")]
+    Json { source: serde_json::Error },
+    /// A ranking or a corpus holds an id a second time.
+    #[error("`{id}` is here a second time: remove one of the two")]
+    Twice { id: String },
+    /// Two lines disagree about one passage.
+    #[error(
+        "topic `{topic}` grades `{id}` {second} here and {first} before: remove one of the two"
+    )]
+    Conflict { topic: String, id: String, first: i32, second: i32 },
+}
+
+/// Opens a file and unpacks it if its first bytes say that it is gzip or Zstandard.
+pub(crate) fn open(file: &Path) -> Result<Box<dyn BufRead>, ReadError> {
+    File::open(file)
+        .and_then(unpacked)
+        .map_err(|source| ReadError::Io { file: file.to_owned(), source })
+}
+
+/// Unpacks what starts as gzip or Zstandard do; anything else passes through.
+pub(crate) fn unpacked<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
+    let mut magic = Vec::with_capacity(4);
+    input.by_ref().take(4).read_to_end(&mut magic)?;
+    let kind = magic.clone();
+    let whole = BufReader::new(Cursor::new(magic).chain(input));
+    Ok(if kind.starts_with(&[0x1f, 0x8b]) {
+        Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(whole)))
+    } else if kind == [0x28, 0xb5, 0x2f, 0xfd] {
+        Box::new(BufReader::new(zstd::Decoder::with_buffer(whole)?))
+    } else {
+        Box::new(whole)
+    })
+}
+
+/// Hands every line that is not blank to `take`, with its number, counted from 1.
+pub(crate) fn each_line(
+    mut input: impl BufRead,
+    file: &Path,
+    mut take: impl FnMut(usize, &str) -> Result<(), LineError>,
+) -> Result<(), ReadError> {
+    let mut bytes = Vec::new();
+    for line in 1.. {
+        bytes.clear();
+        let read = input
+            .read_until(b'\n', &mut bytes)
+            .map_err(|source| ReadError::Io { file: file.to_owned(), source })?;
+        if read == 0 {
+            break;
+        }
+        let text = str::from_utf8(&bytes).map_err(|_| LineError::Utf8);
+        text.and_then(|text| {
+            let text = text.strip_prefix('\u{feff}').filter(|_| line == 1).unwrap_or(text);
+            if text.trim().is_empty() {
+                return Ok(());
+            }
+            take(line, text.trim_end_matches(['\n', '\r']))
+        })
+        .map_err(|source| ReadError::Line { file: file.to_owned(), line, source })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn text_of(input: &[u8]) -> String {
+        let mut text = String::new();
+        unpacked(input).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn gz(text: &str) -> Vec<u8> {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        out.write_all(text.as_bytes()).unwrap();
+        out.finish().unwrap()
+    }
+
+    #[test]
+    fn gzip_in_several_members_and_zstandard_are_unpacked_by_their_first_bytes() {
+        assert_eq!(text_of(&[gz("one "), gz("two")].concat()), "one two");
+        assert_eq!(text_of(&zstd::encode_all("three".as_bytes(), 0).unwrap()), "three");
+        for plain in ["", "a", "\u{1f}", "four and more"] {
+            assert_eq!(text_of(plain.as_bytes()), plain);
+        }
+    }
+
+    #[test]
+    fn damaged_packed_bytes_are_an_error_with_the_name_of_the_file() {
+        let mut bytes = gz("a line\n");
+        bytes.truncate(bytes.len() - 6);
+        let error = each_line(unpacked(&bytes[..]).unwrap(), "some.gz".as_ref(), |_, _| Ok(()))
+            .unwrap_err();
+        assert_eq!(error.to_string(), "some.gz: cannot be read");
+    }
+
+    #[test]
+    fn blank_lines_count_but_are_not_handed_on() {
+        let mut seen = Vec::new();
+        each_line("\u{feff}a\r\n\n \nb".as_bytes(), "f".as_ref(), |line, text| {
+            seen.push((line, text.to_owned()));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, [(1, "a".to_owned()), (4, "b".to_owned())]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_is_named() {
+        let error = each_line(&b"a\n\xff\n"[..], "f".as_ref(), |_, _| Ok(())).unwrap_err();
+        assert!(matches!(error, ReadError::Line { line: 2, source: LineError::Utf8, .. }));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(input) = unpacked(&bytes[..]) {
+                let _ = each_line(input, "f".as_ref(), |_, _| Ok(()));
+            }
+        }
+    }
+}

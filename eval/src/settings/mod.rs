@@ -1,0 +1,158 @@
+//! The settings in which a multilingual collection is searched: the topic's own language
+//! (monolingual), one other language (cross-lingual), all at once (multilingual).
+//!
+//! Values are means over the topics of a language, or of an ordered pair of languages, and then
+//! over languages or pairs, so that each counts alike. *Rank distance* is how far apart the best and
+//! the worst of a topic's relevant passages stand when all languages are ranked together: 0 but for
+//! their number if a system does not care for language.
+//!
+//! A topic counts in a setting if a passage of that pool is relevant to it; in the multilingual one
+//! every topic with judgements counts.
+//!
+//! Invariant: ranks found by counting scores and ranks read from ranked lists give the same values.
+//!
+//! Source: Roy et al., "`LAReQA`" (2020), for the pools; Yang et al., "Language Bias in Multilingual
+//! Information Retrieval" (arXiv 2408.10536) for rank distance.
+
+mod dense;
+mod parallel;
+mod plan;
+mod ranked;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::evaluation::{ByLanguage, Evaluation, LanguageScores, mean_of};
+use crate::measure::{Measure, real};
+use crate::retriever::RetrieveError;
+
+pub use dense::{DenseRetriever, dense_settings};
+pub use ranked::{Pool, pooled_settings, ranked_settings};
+
+/// What each measure says about each topic, in each setting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    measures: Vec<Measure>,
+    /// Passages by language.
+    pools: BTreeMap<String, usize>,
+    passages: usize,
+    mono: BTreeMap<String, Evaluation>,
+    cross: BTreeMap<(String, String), Evaluation>,
+    multi: BTreeMap<String, Evaluation>,
+    distances: Option<BTreeMap<String, BTreeMap<String, usize>>>,
+}
+
+impl Settings {
+    /// The measures, in the order of the values.
+    pub fn measures(&self) -> &[Measure] {
+        &self.measures
+    }
+
+    /// Passages of the topic's own language, by that language. Empty if no language is named.
+    pub fn mono(&self) -> &BTreeMap<String, Evaluation> {
+        &self.mono
+    }
+
+    /// Passages of one other language, by the language of the topic and that of the passages.
+    pub fn cross(&self) -> &BTreeMap<(String, String), Evaluation> {
+        &self.cross
+    }
+
+    /// All passages, by the language of the topic; topics without a language stand under the name of
+    /// the collection. For a collection of one language this is all there is to measure.
+    pub fn multi(&self) -> &BTreeMap<String, Evaluation> {
+        &self.multi
+    }
+
+    /// The worst rank less the best rank of a topic's relevant passages among all passages, by
+    /// language and topic, for the topics with relevant passages in several languages.
+    ///
+    /// `None` if there is no such topic, or if the system left any of these passages out: what was
+    /// not found has no rank.
+    pub fn rank_distances(&self) -> Option<&BTreeMap<String, BTreeMap<String, usize>>> {
+        self.distances.as_ref()
+    }
+
+    /// Means of the monolingual setting by language, with the size of each language's pool.
+    pub fn mono_by_language(&self) -> ByLanguage {
+        self.table(&self.mono, |language| self.pools.get(language).copied().unwrap_or(0))
+    }
+
+    /// Means of the multilingual setting by the language of the topics.
+    pub fn multi_by_language(&self) -> ByLanguage {
+        self.table(&self.multi, |_| self.passages)
+    }
+
+    fn table(
+        &self,
+        groups: &BTreeMap<String, Evaluation>,
+        passages: impl Fn(&str) -> usize,
+    ) -> ByLanguage {
+        let rows = groups.iter().filter_map(|(language, evaluation)| {
+            let (topics, values) = (evaluation.len(), evaluation.mean()?);
+            let scores = LanguageScores { topics, passages: passages(language), values };
+            Some((language.clone(), scores))
+        });
+        ByLanguage { measures: self.measures.clone(), rows: rows.collect() }
+    }
+
+    /// The monolingual mean over languages, one value a measure.
+    pub fn mono_mean(&self) -> Option<Vec<f64>> {
+        self.mean(self.mono.values())
+    }
+
+    /// The cross-lingual mean over ordered pairs of languages, one value a measure.
+    pub fn cross_mean(&self) -> Option<Vec<f64>> {
+        self.mean(self.cross.values())
+    }
+
+    /// The multilingual mean over the languages of the topics, one value a measure.
+    pub fn multi_mean(&self) -> Option<Vec<f64>> {
+        self.mean(self.multi.values())
+    }
+
+    fn mean<'a>(&self, groups: impl Iterator<Item = &'a Evaluation>) -> Option<Vec<f64>> {
+        let means: Vec<Vec<f64>> = groups.filter_map(Evaluation::mean).collect();
+        mean_of(self.measures.len(), means.iter().map(Vec::as_slice))
+    }
+
+    /// The mean rank distance over languages; `None` where [`Settings::rank_distances`] is.
+    pub fn rank_distance(&self) -> Option<f64> {
+        let languages = self.distances.as_ref()?.values();
+        let means: Vec<[f64; 1]> = languages
+            .map(|topics| {
+                [topics.values().map(|&ranks| real(ranks)).sum::<f64>() / real(topics.len())]
+            })
+            .collect();
+        Some(mean_of(1, means.iter().map(<[f64; 1]>::as_slice))?[0])
+    }
+}
+
+/// Why the settings could not be measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message explains its fields")]
+pub enum SettingsError {
+    /// There must be one vector for each topic and each passage.
+    #[error("{given} vectors for the {wanted} {what} of the collection")]
+    Rows { what: &'static str, wanted: usize, given: usize },
+    /// Vectors of two lengths have no product.
+    #[error("queries of {queries} dimensions and passages of {passages}")]
+    Dim { queries: usize, passages: usize },
+    /// A score that is no number ranks nowhere.
+    #[error("topic `{topic}`: the score of passage `{passage}` is not a finite number")]
+    NotFinite { topic: String, passage: String },
+    /// Ranks would depend on which of the two is meant.
+    #[error("the collection has passage `{id}` twice")]
+    PassageTwice { id: String },
+    /// A hit is from somewhere else.
+    #[error("topic `{topic}`: `{id}` was found and is no passage of the collection")]
+    UnknownPassage { topic: String, id: String },
+    /// A passage can be found once.
+    #[error("topic `{topic}`: `{id}` was found twice")]
+    HitTwice { topic: String, id: String },
+    /// The system failed.
+    #[error(transparent)]
+    Retrieve(#[from] RetrieveError),
+}

@@ -1,0 +1,214 @@
+//! What is relevant where: a collection's judgements by topic and language, worked out once.
+//!
+//! Invariant: passages are numbered as the collection lists them, languages in their sorted order;
+//! topics without judgements are left out.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Settings, SettingsError};
+use crate::collection::Collection;
+use crate::evaluation::{Evaluation, relevant};
+use crate::measure::{Measure, Standing};
+use crate::topics::Topic;
+
+pub(super) struct Plan<'a> {
+    pub(super) collection: &'a Collection,
+    languages: Vec<&'a str>,
+    /// The number of each passage, by external id.
+    numbers: HashMap<&'a str, usize>,
+    /// The language of each passage.
+    language_of: Vec<Option<usize>>,
+    topics: Vec<Option<Judged>>,
+}
+
+/// The relevant passages of one topic.
+pub(super) struct Judged {
+    /// The topic's language, if any passage is written in it.
+    own: Option<usize>,
+    pub(super) relevant: Vec<Relevant>,
+}
+
+pub(super) struct Relevant {
+    /// `None` if the judgements name a passage that the collection lacks.
+    pub(super) passage: Option<usize>,
+    pub(super) language: Option<usize>,
+    grade: u32,
+}
+
+/// The ranks of one relevant passage, from 1; `None` if it is not found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ranks {
+    pub(super) in_language: Option<usize>,
+    pub(super) in_all: Option<usize>,
+}
+
+/// The values of one topic in every setting.
+pub(super) struct Values {
+    topic: usize,
+    mono: Option<Vec<f64>>,
+    cross: Vec<(usize, Vec<f64>)>,
+    multi: Vec<f64>,
+    distance: Distance,
+}
+
+enum Distance {
+    /// All relevant passages are in one language.
+    NotAsked,
+    NotFound,
+    Ranks(usize),
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(collection: &'a Collection) -> Result<Self, SettingsError> {
+        let languages = collection.languages();
+        let language = |name: Option<&'a str>| languages.binary_search(&name?).ok();
+        let mut numbers = HashMap::with_capacity(collection.passages.len());
+        for (number, passage) in collection.passages.iter().enumerate() {
+            if numbers.insert(passage.id.as_str(), number).is_some() {
+                return Err(SettingsError::PassageTwice { id: passage.id.clone() });
+            }
+        }
+        let language_of: Vec<_> = collection
+            .passages
+            .iter()
+            .map(|passage| language(passage.language.as_deref()))
+            .collect();
+        let judged = |topic: &'a Topic| {
+            let relevant = collection.qrels.of(&topic.id).filter_map(|(id, grade)| {
+                let passage = numbers.get(id).copied();
+                let language = passage.and_then(|passage| language_of[passage]);
+                Some(Relevant { passage, language, grade: relevant(grade)? })
+            });
+            let own = language(topic.language.as_deref());
+            collection.qrels.has(&topic.id).then(|| Judged { own, relevant: relevant.collect() })
+        };
+        let topics = collection.topics.iter().map(judged).collect();
+        Ok(Self { collection, languages, numbers, language_of, topics })
+    }
+
+    pub(super) fn languages(&self) -> &[&'a str] {
+        &self.languages
+    }
+
+    pub(super) fn language_of(&self, passage: usize) -> Option<usize> {
+        self.language_of[passage]
+    }
+
+    pub(super) fn number(&self, id: &str) -> Option<usize> {
+        self.numbers.get(id).copied()
+    }
+
+    /// The passages of each language, by number.
+    pub(super) fn pools(&self) -> Vec<Vec<usize>> {
+        let mut pools = vec![Vec::new(); self.languages.len()];
+        for (passage, language) in self.language_of.iter().enumerate() {
+            if let Some(language) = language {
+                pools[*language].push(passage);
+            }
+        }
+        pools
+    }
+
+    /// What is judged for a topic; `None` if nothing is.
+    pub(super) fn judged(&self, topic: usize) -> Option<&Judged> {
+        self.topics[topic].as_ref()
+    }
+
+    /// Measures one topic. `ranks` belong to its relevant passages, in their order.
+    pub(super) fn values(
+        &self,
+        topic: usize,
+        ranks: &[Ranks],
+        measures: &[Measure],
+    ) -> Option<Values> {
+        let judged = self.judged(topic)?;
+        let of = |standing: Standing| measures.iter().map(|m| m.of(&standing)).collect();
+        let both = || judged.relevant.iter().zip(ranks);
+        let mut by_language: Vec<(usize, Vec<f64>)> = judged
+            .languages()
+            .into_iter()
+            .map(|language| {
+                let here = both().filter(|(relevant, _)| relevant.language == Some(language));
+                (language, of(standing(here.map(|(r, ranks)| (ranks.in_language, r.grade)))))
+            })
+            .collect();
+        let mono = by_language
+            .iter()
+            .position(|(language, _)| Some(*language) == judged.own)
+            .map(|at| by_language.remove(at).1);
+        Some(Values {
+            topic,
+            mono,
+            cross: by_language,
+            multi: of(standing(both().map(|(r, ranks)| (ranks.in_all, r.grade)))),
+            distance: judged.distance(ranks),
+        })
+    }
+
+    /// Sorts the values of all topics into the settings.
+    pub(super) fn settings(&self, measures: &[Measure], values: Vec<Values>) -> Settings {
+        let sizes = self.languages.iter().zip(self.pools());
+        let mut settings = Settings {
+            measures: measures.to_vec(),
+            pools: sizes.map(|(name, pool)| ((*name).to_owned(), pool.len())).collect(),
+            passages: self.collection.passages.len(),
+            mono: BTreeMap::new(),
+            cross: BTreeMap::new(),
+            multi: BTreeMap::new(),
+            distances: None,
+        };
+        let mut distances: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+        let mut all_found = true;
+        let new = || Evaluation::new(measures);
+        for Values { topic, mono, cross, multi, distance } in values {
+            let Topic { id, language, .. } = &self.collection.topics[topic];
+            let from = language.as_ref().unwrap_or(&self.collection.name);
+            if let Some(mono) = mono {
+                settings.mono.entry(from.clone()).or_insert_with(new).insert(id, mono);
+            }
+            // Who does not say what the topic is written in has no pair of languages.
+            for (to, values) in cross.into_iter().filter(|_| language.is_some()) {
+                let pair = (from.clone(), self.languages[to].to_owned());
+                settings.cross.entry(pair).or_insert_with(new).insert(id, values);
+            }
+            settings.multi.entry(from.clone()).or_insert_with(new).insert(id, multi);
+            match distance {
+                Distance::NotAsked => {}
+                Distance::NotFound => all_found = false,
+                Distance::Ranks(ranks) => {
+                    distances.entry(from.clone()).or_default().insert(id.clone(), ranks);
+                }
+            }
+        }
+        settings.distances = Some(distances).filter(|all| all_found && !all.is_empty());
+        settings
+    }
+}
+
+impl Judged {
+    /// The languages in which a passage is relevant, sorted.
+    pub(super) fn languages(&self) -> Vec<usize> {
+        let mut languages: Vec<usize> =
+            self.relevant.iter().filter_map(|relevant| relevant.language).collect();
+        languages.sort_unstable();
+        languages.dedup();
+        languages
+    }
+
+    fn distance(&self, ranks: &[Ranks]) -> Distance {
+        if self.languages().len() < 2 {
+            return Distance::NotAsked;
+        }
+        let ranks: Option<Vec<usize>> = ranks.iter().map(|ranks| ranks.in_all).collect();
+        let ends = ranks.and_then(|ranks| Some((*ranks.iter().min()?, *ranks.iter().max()?)));
+        ends.map_or(Distance::NotFound, |(best, worst)| Distance::Ranks(worst - best))
+    }
+}
+
+fn standing(ranks: impl Iterator<Item = (Option<usize>, u32)>) -> Standing {
+    let (found, missed): (Vec<_>, Vec<_>) = ranks.partition(|(rank, _)| rank.is_some());
+    Standing::new(
+        found.into_iter().filter_map(|(rank, grade)| Some((rank?, grade))),
+        missed.into_iter().map(|(_, grade)| grade),
+    )
+}

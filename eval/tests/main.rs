@@ -1,0 +1,3 @@
+//! The package against what others computed.
+
+mod golden;

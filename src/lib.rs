@@ -1,1 +1,19 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+pub mod engine;
+pub mod fusion;
+pub mod retrievers;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "onnx")]
+pub mod encoder;
+#[cfg(feature = "onnx")]
+pub mod graph;
+#[cfg(feature = "onnx")]
+pub mod model;
+
+pub use dense_eval as eval;
+pub use dense_indexer as indexer;
+pub use dense_plugin::*;
+pub use engine::{Engine, EngineError, Found, Mode, Request};

@@ -1,2 +1,5 @@
-//! Placeholder.
+//! Everything works together: one program, so that native libraries are linked once.
+
+mod cli;
 mod layering;
+mod support;

@@ -1,0 +1,209 @@
+//! `tdense index`.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use dense_indexer::{
+    Event, Fields, Indexer, MissingLanguage, OnBad, ReadOptions, Resume, Source, Summary,
+};
+use dense_plugin::LanguageTag;
+
+use super::error::Interrupted;
+use super::models::ModelOptions;
+use super::open;
+use super::ui::{Progress, Ui};
+use crate::engine::Engine;
+
+/// Documents that are encoded together.
+const BATCH: u64 = 256;
+
+/// Index passages.
+///
+/// Each source is a file of JSON lines, a TSV file (id, text; or id, title, text; or with a header line), a BEIR
+/// folder, or `-` for standard input; gzip and Zstandard are recognised. A document with an id that the index
+/// holds already replaces it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tdense index idx corpus.jsonl.gz
+  zcat dump.gz | tdense index idx - --id-field url --text-field body --lang sw
+  tdense index idx corpus.jsonl --resume     after it was stopped or killed")]
+pub(super) struct Options {
+    /// Folder of the index; made if it is not there
+    index: PathBuf,
+    /// What to index
+    #[arg(required = true)]
+    sources: Vec<PathBuf>,
+    /// Go on after what the last commit holds, with the same sources
+    #[arg(long)]
+    resume: bool,
+    /// Stop at the first bad line instead of skipping and counting it
+    #[arg(long)]
+    strict: bool,
+    /// Language of records that name none, as in `sw` [default: detected]
+    #[arg(short, long, value_name = "TAG")]
+    lang: Option<LanguageTag>,
+    /// Field (or TSV column) of the language [default: lang, language]
+    #[arg(long, value_name = "NAME")]
+    lang_field: Option<String>,
+    /// Field of the id [default: _id, id]
+    #[arg(long, value_name = "NAME")]
+    id_field: Option<String>,
+    /// Field of the title [default: title]
+    #[arg(long, value_name = "NAME")]
+    title_field: Option<String>,
+    /// Field of the text [default: text]
+    #[arg(long, value_name = "NAME")]
+    text_field: Option<String>,
+    /// Documents between two commits
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    commit_every: u64,
+    /// Print what was done as a JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
+    let sources: Vec<Source> =
+        options.sources.iter().map(Source::at).collect::<Result<_, _>>()?;
+    let length = sources.iter().map(Source::bytes).sum::<Option<u64>>();
+    let engine = create_or_open(options)?;
+    let stop = stop_on_ctrl_c(ui)?;
+
+    let mut progress = ui.progress("indexing", "bytes", length);
+    let mut told = Told::default();
+    let run = indexer(options, &engine).run(sources, |event| {
+        told.hear(event, &mut progress);
+        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let took = progress.finish();
+    let summary = run.with_context(|| match told.committed {
+        0 => format!("{}: nothing was indexed", options.index.display()),
+        n => format!("{}: stopped after {n} documents, which are committed", options.index.display()),
+    })?;
+    report(options, ui, &summary, took)?;
+    if summary.stopped && stop.load(Ordering::Relaxed) {
+        let message = format!(
+            "interrupted: {} documents are committed; the same command with --resume goes on from there",
+            summary.counts.documents
+        );
+        return Err(Interrupted(message).into());
+    }
+    Ok(())
+}
+
+/// A new index is made only when its encoder is there, so that a failure leaves no empty folder.
+fn create_or_open(options: &Options) -> anyhow::Result<Engine> {
+    let path = &options.index;
+    if is_used(path) {
+        return open::with_its_encoder(open::searchable(path)?, &options.model);
+    }
+    let encoder = options.model.encoder()?;
+    let cannot = || format!("{}: the index cannot be made", path.display());
+    fs::create_dir_all(path).with_context(cannot)?;
+    Engine::create_in_dir(path, encoder).with_context(cannot)
+}
+
+/// A folder that holds something is no place for a new index.
+fn is_used(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+fn indexer(options: &Options, engine: &Engine) -> Indexer {
+    let fields = Fields {
+        id: options.id_field.clone(),
+        text: options.text_field.clone(),
+        title: options.title_field.clone(),
+        language: options.lang_field.clone(),
+    };
+    let batch = options.commit_every.min(BATCH);
+    let mut indexer = Indexer::builder(engine.index())
+        .read(ReadOptions { fields, ..ReadOptions::default() })
+        .on_bad(if options.strict { OnBad::Stop } else { OnBad::Skip })
+        .resume(if options.resume { Resume::GoOn } else { Resume::FromStart })
+        .batch(usize::try_from(batch).unwrap_or(usize::MAX))
+        .commit_every(options.commit_every);
+    if let Some(language) = &options.lang {
+        indexer = indexer.missing_language(MissingLanguage::Is(language.clone()));
+    }
+    indexer
+}
+
+/// The first Ctrl-C lets the current batch end and be committed; the second ends the process.
+fn stop_on_ctrl_c(ui: Ui) -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            ui.abort();
+        }
+        ui.note("stopping after this batch; Ctrl-C again to stop at once");
+    })?;
+    Ok(stop)
+}
+
+/// What was said while the run goes on.
+#[derive(Default)]
+struct Told {
+    committed: u64,
+}
+
+impl Told {
+    fn hear(&mut self, event: Event, progress: &mut Progress) {
+        match event {
+            Event::Resumed { documents } => {
+                self.committed = documents;
+                progress.note(format_args!("going on after {documents} documents"));
+            }
+            Event::Added { bytes, .. } => progress.set(bytes),
+            Event::Committed { documents } => {
+                self.committed = documents;
+                progress.log(format_args!("committed {documents} documents"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn report(options: &Options, ui: Ui, summary: &Summary, took: Duration) -> anyhow::Result<()> {
+    let counts = &summary.counts;
+    for bad in &summary.first_skipped {
+        ui.warn(format_args!("{bad}"));
+    }
+    let skipped: u64 = counts.skipped.values().sum();
+    if options.json {
+        let facts = serde_json::json!({
+            "index": options.index,
+            "counts": counts,
+            "resumed": summary.resumed,
+            "stopped": summary.stopped,
+            "seconds": took.as_secs_f64(),
+        });
+        ui.json(&facts)?;
+    }
+    let here = counts.documents - summary.resumed;
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = here as f64 / took.as_secs_f64().max(1e-9);
+    ui.note(format_args!(
+        "{}: {} documents ({} replaced), {skipped} skipped, {} cut to the model's length; \
+         {:.1} s, {rate:.0} documents a second",
+        options.index.display(),
+        counts.documents,
+        counts.replaced,
+        counts.truncated,
+        took.as_secs_f64(),
+    ));
+    if skipped > summary.first_skipped.len() as u64 {
+        let kinds: Vec<String> =
+            counts.skipped.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        ui.warn(format_args!("skipped lines by kind: {}", kinds.join(", ")));
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Which encoder a command uses: the options that say so, and where models are looked for.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use dense_plugin::toy::ToyEncoder;
+use dense_plugin::{Dim, Encoder, Fingerprint};
+
+/// The name of the encoder without a model.
+const TOY: &str = "toy";
+
+/// The toy's vectors: enough to tell a few hundred short texts apart.
+const TOY_DIM: usize = 256;
+
+/// The options of every command that encodes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
+pub(super) struct ModelOptions {
+    /// A model folder, the name of one in the cache, or `toy` (hashed character n-grams, no model:
+    /// for tests). Default: the one the index was made with, or else multilingual-e5-small
+    #[arg(long, value_name = "NAME|DIR")]
+    model: Option<String>,
+    #[command(flatten)]
+    #[cfg(feature = "onnx")]
+    onnx: onnx::OnnxOptions,
+    #[command(flatten)]
+    cache: CacheOptions,
+}
+
+/// Where downloads and converted models are kept.
+#[derive(Debug, Args)]
+pub(super) struct CacheOptions {
+    /// Where ONNX Runtime and models are kept [default: tantivy-dense in the XDG cache folder]
+    #[arg(long, value_name = "DIR", env = "TDENSE_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
+}
+
+impl CacheOptions {
+    /// The folder, which need not be there yet.
+    pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
+        use etcetera::BaseStrategy;
+        if let Some(folder) = &self.cache {
+            return Ok(folder.clone());
+        }
+        let base = etcetera::choose_base_strategy().context("no home folder for the cache")?;
+        Ok(base.cache_dir().join("tantivy-dense"))
+    }
+}
+
+impl ModelOptions {
+    /// The encoder for a new index, or for no index at all.
+    pub(super) fn encoder(&self) -> anyhow::Result<Arc<dyn Encoder>> {
+        self.load(self.model.as_deref(), None)
+    }
+
+    /// The encoder for an index that was made with `built_with`.
+    pub(super) fn encoder_of(&self, built_with: &Fingerprint) -> anyhow::Result<Arc<dyn Encoder>> {
+        self.load(self.model.as_deref(), Some(built_with))
+    }
+
+    fn load(
+        &self,
+        named: Option<&str>,
+        built_with: Option<&Fingerprint>,
+    ) -> anyhow::Result<Arc<dyn Encoder>> {
+        let toy = ToyEncoder::new(Dim::new(TOY_DIM)?);
+        let wants_toy = built_with.is_some_and(|fingerprint| fingerprint == toy.fingerprint());
+        if named == Some(TOY) || (named.is_none() && wants_toy) {
+            return Ok(Arc::new(toy));
+        }
+        #[cfg(feature = "onnx")]
+        return self.onnx.load(&self.cache.folder()?, named, built_with);
+        #[cfg(not(feature = "onnx"))]
+        anyhow::bail!("this build has no ONNX Runtime, so it runs no model but `--model toy`");
+    }
+}
+
+#[cfg(feature = "onnx")]
+pub(super) mod onnx {
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+
+    use clap::Args;
+    use dense_plugin::{Encoder, Fingerprint};
+
+    use crate::encoder::{Device, OnnxEncoder, Runtime};
+    use crate::model::{DEFAULT_MODEL, ModelFolder, Precision};
+
+    /// How a model runs.
+    #[derive(Debug, Args)]
+    pub(in crate::cli) struct OnnxOptions {
+        /// The graph to run: int8 is about twice as fast, f32 exact
+        #[arg(long, value_name = "int8|f32", default_value = "int8")]
+        precision: Precision,
+        /// Where to run it: auto, cpu, cuda or cuda:N
+        #[arg(long, default_value = "auto")]
+        device: Device,
+        /// Threads for the model; 0: one a core
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        threads: usize,
+        /// ONNX Runtime's library [default: the one that `tdense model get` fetched]
+        #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH", hide_env_values = true)]
+        onnxruntime: Option<PathBuf>,
+    }
+
+    impl OnnxOptions {
+        pub(super) fn load(
+            &self,
+            cache: &Path,
+            named: Option<&str>,
+            built_with: Option<&Fingerprint>,
+        ) -> anyhow::Result<Arc<dyn Encoder>> {
+            let folder = find(cache, named, built_with)?;
+            let library =
+                self.onnxruntime.clone().unwrap_or_else(|| Runtime::library_in(cache));
+            let encoder = OnnxEncoder::builder(folder)
+                .precision(self.precision)
+                .device(self.device)
+                .threads(self.threads)
+                .runtime(library)
+                .build()?;
+            Ok(Arc::new(encoder))
+        }
+    }
+
+    /// The folder that is named; or else the one in the cache that an index was made with; or else
+    /// the default.
+    pub(in crate::cli) fn find(
+        cache: &Path,
+        named: Option<&str>,
+        built_with: Option<&Fingerprint>,
+    ) -> anyhow::Result<ModelFolder> {
+        let models = cache.join("models");
+        if let Some(named) = named {
+            let by_name = models.join(named);
+            let is_path = named.contains(std::path::MAIN_SEPARATOR) || !by_name.exists();
+            let folder = if is_path { PathBuf::from(named) } else { by_name };
+            return Ok(ModelFolder::open(&folder)?);
+        }
+        let default = models.join(DEFAULT_MODEL);
+        let Some(built_with) = built_with else { return Ok(ModelFolder::open(&default)?) };
+        let others = std::fs::read_dir(&models).into_iter().flatten().flatten();
+        let known = others
+            .filter_map(|entry| ModelFolder::open(&entry.path()).ok())
+            .find(|folder| folder.fingerprint() == built_with);
+        // None fits: the default's own fingerprint stands in the error that follows.
+        known.map_or_else(|| Ok(ModelFolder::open(&default)?), Ok)
+    }
+}

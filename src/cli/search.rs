@@ -1,0 +1,78 @@
+//! `tdense search`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dense_plugin::LanguageTag;
+
+use super::models::ModelOptions;
+use super::open;
+use super::ui::Ui;
+use crate::engine::{Found, Mode, Request};
+
+/// How many characters of a text are shown to a person.
+const SHOWN: usize = 160;
+
+/// Search an index.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tdense search idx \"why does the sea come and go twice a day?\"
+  tdense search idx \"kwa nini bahari hupanda?\" --mode dense --filter 'lang:sw OR lang:en' -k 5
+  tdense search idx \"tides\" --json | jq .id")]
+pub(super) struct Options {
+    /// Folder of the index
+    index: PathBuf,
+    /// What to search for
+    query: String,
+    /// By words (bm25), by meaning (dense), or by both
+    #[arg(short, long, value_name = "bm25|dense|hybrid", default_value = "hybrid")]
+    mode: Mode,
+    /// How many documents
+    #[arg(short, value_name = "N", default_value_t = 10)]
+    k: usize,
+    /// Only documents that match, in Tantivy's query language over `id` and `lang`: 'lang:sw'
+    #[arg(short, long, value_name = "QUERY")]
+    filter: Option<String>,
+    /// Language of the query, as in `sw` [default: detected]
+    #[arg(short, long, value_name = "TAG")]
+    lang: Option<LanguageTag>,
+    /// One JSON object a document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
+    let mut engine = open::searchable(&options.index)?;
+    if options.mode.is_dense() {
+        engine = open::with_its_encoder(engine, &options.model)?;
+    }
+    let mut request = Request::new(&options.query).k(options.k).mode(options.mode);
+    if let Some(filter) = &options.filter {
+        request = request.filter(filter);
+    }
+    if let Some(language) = &options.lang {
+        request = request.language(language.clone());
+    }
+    let found = engine.search(&request)?;
+    if found.is_empty() {
+        ui.note("nothing found");
+    }
+    for document in &found {
+        if options.json { ui.json(document)? } else { ui.line(shown(document))? }
+    }
+    Ok(())
+}
+
+/// Rank, score, id, language and title on one line, the start of the text on the next.
+fn shown(found: &Found) -> String {
+    let Found { rank, score, id, lang, .. } = found;
+    let title = found.title.as_deref().unwrap_or_default();
+    let mut text: String = found.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = text.char_indices().nth(SHOWN) {
+        text.truncate(end);
+        text.push('…');
+    }
+    format!("{rank:>3}. {score:.4}  {id} [{lang}] {title}\n     {text}")
+}

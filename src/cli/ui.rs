@@ -1,0 +1,170 @@
+//! The only place that prints: data to stdout, everything else to stderr.
+//!
+//! Invariant: nothing but data reaches stdout, so that it can be piped; a progress bar is drawn only
+//! on a terminal, and only for work that takes longer than a quarter of a second.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// Work that ends sooner than this needs no bar.
+const BAR_AFTER: Duration = Duration::from_millis(250);
+
+/// Where a command's words go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ui {
+    quiet: bool,
+}
+
+impl Ui {
+    pub(super) fn new(verbosity: Verbosity) -> Self {
+        Self { quiet: matches!(verbosity, Verbosity::Quiet) }
+    }
+
+    /// One line of data.
+    pub(super) fn line(self, text: impl Display) -> io::Result<()> {
+        writeln!(io::stdout().lock(), "{text}")
+    }
+
+    /// One JSON object on a line of its own.
+    pub(super) fn json(self, value: &impl Serialize) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        serde_json::to_writer(&mut out, value)?;
+        writeln!(out)
+    }
+
+    /// Something worth knowing that is no data.
+    pub(super) fn note(self, text: impl Display) {
+        if !self.quiet {
+            words(text);
+        }
+    }
+
+    /// Something that went wrong and did not stop the command.
+    pub(super) fn warn(self, text: impl Display) {
+        words(format_args!("warning: {text}"));
+    }
+
+    /// What stopped the command, and what to type next.
+    pub(super) fn error(self, message: impl Display, hints: &[String]) {
+        words(format_args!("error: {message}"));
+        for hint in hints {
+            words(format_args!("hint: {hint}"));
+        }
+    }
+
+    /// Ends the process at once, as a second Ctrl-C wants it.
+    #[expect(clippy::exit, reason = "the threads that would have to return are at work")]
+    pub(super) fn abort(self) -> ! {
+        self.warn("stopped at once; what was committed stays");
+        std::process::exit(130)
+    }
+
+    /// A bar for work whose length is known (`Some`), or a counter.
+    pub(super) fn progress(self, what: &'static str, unit: &'static str, length: Option<u64>) -> Progress {
+        Progress { ui: self, what, unit, length, started: Instant::now(), bar: None, position: 0 }
+    }
+}
+
+/// How much a command says beside its data.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Verbosity {
+    /// Notes, warnings, bars.
+    Normal,
+    /// Warnings alone.
+    Quiet,
+}
+
+/// Stderr that is closed is no reason to stop.
+fn words(text: impl Display) {
+    let _closed = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// The progress of one piece of work.
+#[derive(Debug)]
+pub(super) struct Progress {
+    ui: Ui,
+    what: &'static str,
+    unit: &'static str,
+    length: Option<u64>,
+    started: Instant,
+    bar: Option<ProgressBar>,
+    position: u64,
+}
+
+impl Progress {
+    /// How far the work is.
+    pub(super) fn set(&mut self, position: u64) {
+        self.position = position;
+        if let Some(bar) = &self.bar {
+            bar.set_position(position);
+        } else if !self.ui.quiet
+            && io::stderr().is_terminal()
+            && self.started.elapsed() > BAR_AFTER
+        {
+            let bar = self.drawn();
+            bar.set_position(position);
+            self.bar = Some(bar);
+        }
+    }
+
+    /// The same, counted up.
+    pub(super) fn add(&mut self, more: u64) {
+        self.set(self.position + more);
+    }
+
+    /// The work turned out longer or shorter than was said.
+    pub(super) fn set_length(&mut self, length: u64) {
+        self.length = Some(length);
+        if let Some(bar) = &self.bar {
+            bar.set_length(length);
+            bar.set_style(style(self.unit, self.length));
+        }
+    }
+
+    /// A line that stays, above the bar.
+    pub(super) fn note(&self, text: impl Display) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.ui.note(text)),
+            None => self.ui.note(text),
+        }
+    }
+
+    /// A line for logs: a person at a terminal has the bar instead.
+    pub(super) fn log(&self, text: impl Display) {
+        if !io::stderr().is_terminal() {
+            self.ui.note(text);
+        }
+    }
+
+    /// Takes the bar away and says how long the work took so far.
+    pub(super) fn finish(self) -> Duration {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+        self.started.elapsed()
+    }
+
+    fn drawn(&self) -> ProgressBar {
+        let bar = self.length.map_or_else(ProgressBar::no_length, ProgressBar::new);
+        bar.with_style(style(self.unit, self.length))
+            .with_message(self.what)
+            .with_elapsed(self.started.elapsed())
+    }
+}
+
+fn style(unit: &str, length: Option<u64>) -> ProgressStyle {
+    let template = match (unit, length) {
+        ("bytes", Some(_)) => {
+            "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta} left".to_owned()
+        }
+        (_, Some(_)) => format!(
+            "{{msg}} {{wide_bar}} {{human_pos}}/{{human_len}} {unit} {{per_sec:.0}} {{eta}} left"
+        ),
+        (_, None) => format!("{{msg}} {{human_pos}} {unit} {{per_sec:.0}} {{elapsed}}"),
+    };
+    ProgressStyle::with_template(&template).expect("the templates above are well formed")
+}

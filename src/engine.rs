@@ -1,0 +1,299 @@
+//! An index of a corpus, searched by text: by words, by meaning, or by both.
+//!
+//! Left out on purpose: schemas of one's own. Whoever has one uses [`DenseIndex`] and
+//! [`KnnQuery`] beside Tantivy's own queries.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use dense_indexer::{Analyzers, CorpusSchema, Detector};
+use dense_plugin::{
+    DenseIndex, DenseReader, Encoder, KnnQuery, LanguageTag, OpenError, RrfQuery, Role, Text,
+};
+use serde::Serialize;
+use tantivy::collector::TopDocs;
+use tantivy::query::{BooleanQuery, ConstScoreQuery, Occur, Query, QueryParser, QueryParserError};
+use tantivy::schema::Value;
+use tantivy::schema::document::TantivyDocument;
+use tantivy::{Score, TantivyError};
+
+/// How many documents of each ranking a hybrid search fuses at least; [`RrfQuery`]'s default.
+const WINDOW: usize = 100;
+
+/// How documents are ranked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// By words: BM25 with the analyser of the query's language.
+    Bm25,
+    /// By meaning: the nearest vectors.
+    Dense,
+    /// By both, fused by reciprocal ranks.
+    #[default]
+    Hybrid,
+}
+
+impl Mode {
+    /// Whether the query is encoded.
+    pub fn is_dense(self) -> bool {
+        self != Self::Bm25
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "bm25" => Ok(Self::Bm25),
+            "dense" => Ok(Self::Dense),
+            "hybrid" => Ok(Self::Hybrid),
+            _ => Err(format!("`{name}` is none of bm25, dense and hybrid")),
+        }
+    }
+}
+
+/// What to search for.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    text: &'a str,
+    k: usize,
+    mode: Mode,
+    language: Option<LanguageTag>,
+    filter: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    /// The 10 best documents for a text, by words and by meaning.
+    pub fn new(text: &'a str) -> Self {
+        Self { text, k: 10, mode: Mode::default(), language: None, filter: None }
+    }
+
+    /// How many documents are wanted. Default: 10.
+    #[must_use]
+    pub fn k(mut self, documents: usize) -> Self {
+        self.k = documents;
+        self
+    }
+
+    /// How documents are ranked. Default: [`Mode::Hybrid`].
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// The language of the text, which chooses its analyser. Default: detected.
+    #[must_use]
+    pub fn language(mut self, language: LanguageTag) -> Self {
+        self.language = Some(language);
+        self
+    }
+
+    /// A query in Tantivy's language over the fields `id` and `lang`, as in `lang:sw`, that
+    /// documents must match. Default: all do.
+    #[must_use]
+    pub fn filter(mut self, filter: &'a str) -> Self {
+        self.filter = Some(filter);
+        self
+    }
+}
+
+/// A document that was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Found {
+    /// Its place among those found, from 1.
+    pub rank: usize,
+    /// BM25, the metric of the dense field, or the sum of reciprocal ranks, by mode.
+    pub score: Score,
+    /// The corpus's own name for it.
+    pub id: String,
+    /// The tag of its language.
+    pub lang: String,
+    /// Its title, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Its text.
+    pub text: String,
+}
+
+/// An index of a corpus, as `tdense index` makes it.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tantivy_dense::{Dim, Engine, Request, indexer::{Indexer, Source}, toy::ToyEncoder};
+/// # let folder = tempfile::tempdir()?;
+/// let engine = Engine::create_in_dir(folder.path(), Arc::new(ToyEncoder::new(Dim::new(64)?)))?;
+/// let corpus = r#"{"_id": "tea", "lang": "en", "text": "How to boil tea"}"#;
+/// let source = Source::from_reader("corpus", corpus.as_bytes());
+/// Indexer::builder(engine.index()).run([source], |_| std::ops::ControlFlow::Continue(()))?;
+/// engine.reload()?;
+/// let found = engine.search(&Request::new("boiling tea").k(1))?;
+/// assert_eq!(found[0].id, "tea");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Engine {
+    index: DenseIndex,
+    schema: CorpusSchema,
+    reader: DenseReader,
+    analyzers: Analyzers,
+    detector: Detector,
+}
+
+impl Engine {
+    /// Makes an index in an existing folder that has none.
+    ///
+    /// # Errors
+    /// [`EngineError::Open`] if the folder holds an index already or cannot be written.
+    pub fn create_in_dir(path: &Path, encoder: Arc<dyn Encoder>) -> Result<Self, EngineError> {
+        let schema = CorpusSchema::new(&*encoder);
+        let builder = DenseIndex::builder(schema.schema.clone()).encoder("dense", encoder);
+        Self::over(builder.create_in_dir(path)?, schema)
+    }
+
+    /// Opens an index, to be searched by words. [`Engine::with_encoder`] adds meaning.
+    ///
+    /// # Errors
+    /// [`EngineError::Open`] if there is no index, or one that was not made by this library;
+    /// [`EngineError::Schema`] if it has another schema.
+    pub fn open_in_dir(path: &Path) -> Result<Self, EngineError> {
+        let index = DenseIndex::open_in_dir(path)?;
+        let schema = CorpusSchema::of(&index.schema())?;
+        Self::over(index, schema)
+    }
+
+    fn over(index: DenseIndex, schema: CorpusSchema) -> Result<Self, EngineError> {
+        let reader = index.reader()?;
+        let (analyzers, detector) = (Analyzers::default(), Detector::default());
+        Ok(Self { index, schema, reader, analyzers, detector })
+    }
+
+    /// Gives the index the encoder that it was made with.
+    ///
+    /// # Errors
+    /// [`EngineError::Open`] if it was made with another one.
+    pub fn with_encoder(mut self, encoder: Arc<dyn Encoder>) -> Result<Self, EngineError> {
+        self.index = self.index.with_encoder("dense", encoder)?;
+        Ok(self)
+    }
+
+    /// The index itself.
+    pub fn index(&self) -> &DenseIndex {
+        &self.index
+    }
+
+    /// Looks for commits made since the index was opened.
+    ///
+    /// # Errors
+    /// [`EngineError::Search`] if their segments cannot be opened.
+    pub fn reload(&self) -> Result<(), EngineError> {
+        Ok(self.reader.reload()?)
+    }
+
+    /// The best documents, best first.
+    ///
+    /// # Errors
+    /// [`EngineError::Filter`] if the filter cannot be parsed; [`EngineError::NoEncoder`] if the text
+    /// must be encoded and no encoder was given; [`EngineError::Open`] if it fails;
+    /// [`EngineError::Search`] if Tantivy does.
+    pub fn search(&self, request: &Request<'_>) -> Result<Vec<Found>, EngineError> {
+        if request.k == 0 {
+            return Ok(Vec::new());
+        }
+        let filter = request.filter.map(|filter| self.filter(filter)).transpose()?;
+        let query: Box<dyn Query> = match request.mode {
+            Mode::Bm25 => self.words(request, filter.as_deref()),
+            Mode::Dense => Box::new(self.meaning(request, request.k, filter)?),
+            Mode::Hybrid => {
+                let window = request.k.max(WINDOW);
+                let words = self.words(request, filter.as_deref());
+                let meaning = self.meaning(request, window, filter)?;
+                Box::new(RrfQuery::new().leg(words).leg(meaning).window(window))
+            }
+        };
+        let searcher = self.reader.searcher();
+        let top = TopDocs::with_limit(request.k).order_by_score();
+        let hits = searcher.search(&*query, &top)?;
+        let found = (1..).zip(hits).map(|(rank, (score, address))| {
+            let document: TantivyDocument = searcher.doc(address)?;
+            Ok(self.found(rank, score, &document))
+        });
+        found.collect()
+    }
+
+    fn filter(&self, filter: &str) -> Result<Box<dyn Query>, EngineError> {
+        let parser = QueryParser::for_index(self.index.tantivy(), Vec::new());
+        parser
+            .parse_query(filter)
+            .map_err(|source| EngineError::Filter { filter: filter.to_owned(), source })
+    }
+
+    fn words(&self, request: &Request<'_>, filter: Option<&dyn Query>) -> Box<dyn Query> {
+        let language = request
+            .language
+            .clone()
+            .or_else(|| self.detector.detect(request.text))
+            .unwrap_or_else(LanguageTag::undetermined);
+        let words = self.analyzers.query(self.schema.body, &language, request.text);
+        match filter {
+            None => words,
+            Some(filter) => Box::new(BooleanQuery::new(vec![
+                (Occur::Must, words),
+                (Occur::Must, Box::new(ConstScoreQuery::new(filter.box_clone(), 0.0))),
+            ])),
+        }
+    }
+
+    fn meaning(
+        &self,
+        request: &Request<'_>,
+        k: usize,
+        filter: Option<Box<dyn Query>>,
+    ) -> Result<KnnQuery, EngineError> {
+        let encoder = self.index.encoder(self.schema.dense).ok_or(EngineError::NoEncoder)?;
+        let text = Text { body: request.text, language: request.language.as_ref() };
+        let encoded = encoder.encode(Role::Query, &[text]).map_err(OpenError::from)?;
+        let knn = KnnQuery::new(self.schema.dense, encoded.vectors.as_flat(), k);
+        Ok(match filter {
+            Some(filter) => knn.filter(filter),
+            None => knn,
+        })
+    }
+
+    fn found(&self, rank: usize, score: Score, document: &TantivyDocument) -> Found {
+        let text = |field| {
+            document.get_first(field).and_then(|value| value.as_str()).map(str::to_owned)
+        };
+        Found {
+            rank,
+            score,
+            id: text(self.schema.id).unwrap_or_default(),
+            lang: text(self.schema.language).unwrap_or_default(),
+            title: text(self.schema.title),
+            text: text(self.schema.text).unwrap_or_default(),
+        }
+    }
+}
+
+/// Why an index of a corpus could not be made, opened or searched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message explains its fields")]
+pub enum EngineError {
+    /// The index, or its encoder.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A dense index with a schema of somebody's own.
+    #[error(transparent)]
+    Schema(#[from] dense_indexer::SchemaError),
+    /// A text can be compared with vectors only by the encoder that made them.
+    #[error("the index was opened without its encoder, so it can be searched by words alone")]
+    NoEncoder,
+    /// The filter is not in Tantivy's query language, or names a field that is not there.
+    #[error("the filter `{filter}` cannot be understood: {source}")]
+    Filter { filter: String, source: QueryParserError },
+    /// Tantivy could not search.
+    #[error(transparent)]
+    Search(#[from] TantivyError),
+}

@@ -1,0 +1,213 @@
+//! The command as a user sees it. The toy encoder stands in for the model, so that these tests
+//! run in the light build as well; `golden.rs` and `retrieval.rs` have the real one.
+
+use std::io::{BufReader, Write};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Bench, numbered, parallel, read_until};
+
+const TOY: [&str; 2] = ["--model", "toy"];
+
+fn with_toy<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [arguments, &TOY].concat()
+}
+
+fn documents(bench: &Bench, index: &str) -> u64 {
+    let ran = bench.run(&["inspect", index, "--json"]).expect(0);
+    let facts: Value = serde_json::from_str(&ran.stdout).unwrap();
+    facts["documents"].as_u64().unwrap()
+}
+
+#[test]
+fn an_indexed_corpus_is_found_by_words_by_meaning_and_by_both() {
+    let bench = Bench::new();
+    bench.run(&with_toy(&["index", "idx", &parallel()])).expect(0);
+    assert_eq!(documents(&bench, "idx"), 160);
+    for mode in ["bm25", "dense", "hybrid"] {
+        let ran = bench
+            .run(&with_toy(&[
+                "search", "idx", "The sea rises and falls twice a day", "--mode", mode, "--json", "-k", "3",
+            ]))
+            .expect(0);
+        let first: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
+        assert_eq!(first["id"], "tides-en", "{mode}: {ran:#?}");
+        assert_eq!(first["rank"], 1);
+        assert_eq!(ran.stdout.lines().count(), 3);
+    }
+}
+
+#[test]
+fn a_filter_leaves_only_what_passes_it_and_still_fills_k() {
+    let bench = Bench::new();
+    bench.run(&with_toy(&["index", "idx", &parallel()])).expect(0);
+    let ran = bench
+        .run(&with_toy(&["search", "idx", "tides", "--mode", "dense", "--filter", "lang:sw", "--json"]))
+        .expect(0);
+    let hits: Vec<Value> = ran.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(hits.len(), 10);
+    assert!(hits.iter().all(|hit| hit["lang"] == "sw"), "{hits:#?}");
+}
+
+#[test]
+fn a_killed_run_keeps_its_commits_and_resumes_to_the_same_index() {
+    let bench = Bench::new();
+    let arguments = with_toy(&["index", "idx", "-", "--commit-every", "100", "--resume"]);
+    let mut child = bench.spawn(&arguments);
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stdin.write_all(numbered(0, 250).as_bytes()).unwrap();
+    stdin.flush().unwrap();
+    read_until(&mut stderr, "committed 200");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(documents(&bench, "idx"), 200);
+
+    let ran = bench.run_with(&numbered(0, 300), &arguments).expect(0);
+    assert!(ran.stderr.contains("going on after 200"), "{ran:#?}");
+    assert_eq!(documents(&bench, "idx"), 300);
+    let found = bench
+        .run(&with_toy(&["search", "idx", "passage number 299 of many", "--mode", "hybrid", "--json"]))
+        .expect(0);
+    assert!(found.stdout.lines().next().unwrap().contains("\"d299\""), "{found:#?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_keeps_what_was_committed_and_says_how_to_go_on() {
+    let bench = Bench::new();
+    let arguments = with_toy(&["index", "idx", "-", "--commit-every", "100"]);
+    let mut child = bench.spawn(&arguments);
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stdin.write_all(numbered(0, 150).as_bytes()).unwrap();
+    read_until(&mut stderr, "committed 100");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    read_until(&mut stderr, "stopping");
+    drop(stdin);
+    let rest = read_until(&mut stderr, "--resume").concat();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    let kept = documents(&bench, "idx");
+    assert!((100..=150).contains(&kept), "{kept}");
+    assert!(rest.contains(&format!("{kept} documents")), "{rest}");
+}
+
+#[test]
+fn bad_lines_are_skipped_counted_and_named_or_stop_the_run() {
+    let bench = Bench::new();
+    let mut corpus = b"{\"_id\": \"a\", \"text\": \"one\"}\n{\"_id\": \"b\"\n{\"text\": \"no id\"}\n".to_vec();
+    corpus.extend_from_slice(b"{\"_id\": \"e\", \"text\": \"\"}\n{\"_id\": \"f\", \"text\": \"\xff\"}\n");
+    corpus.extend_from_slice(b"{\"_id\": \"a\", \"text\": \"again\"}\n{\"_id\": \"g\", \"text\": \"two\"}\n");
+    bench.file("bad.jsonl", corpus);
+
+    let ran = bench.run(&with_toy(&["index", "idx", "bad.jsonl"])).expect(0);
+    assert_eq!(documents(&bench, "idx"), 2);
+    for place in ["bad.jsonl:2", "bad.jsonl:3", "bad.jsonl:4", "bad.jsonl:5", "bad.jsonl:6"] {
+        assert!(ran.stderr.contains(place), "{place} in {ran:#?}");
+    }
+    assert!(ran.stderr.contains("5 skipped"), "{ran:#?}");
+
+    let strict = bench.run(&with_toy(&["index", "strict", "bad.jsonl", "--strict"])).expect(1);
+    assert!(strict.stderr.contains("bad.jsonl:2"), "{strict:#?}");
+}
+
+#[test]
+fn a_million_characters_are_indexed_and_found() {
+    let bench = Bench::new();
+    let text = "word ".repeat(200_000);
+    bench.file("long.jsonl", format!("{{\"_id\": \"long\", \"text\": \"{text}end\"}}\n"));
+    bench.run(&with_toy(&["index", "idx", "long.jsonl"])).expect(0);
+    let ran = bench.run(&with_toy(&["search", "idx", "end", "--mode", "bm25", "--json"])).expect(0);
+    assert!(ran.stdout.contains("\"long\""), "{}", ran.stderr);
+}
+
+#[test]
+fn a_folder_that_is_no_index_of_ours_is_refused_with_what_to_do() {
+    let bench = Bench::new();
+    bench.file("notes/readme.txt", "not an index");
+    for arguments in [vec!["search", "notes", "x"], vec!["search", "nowhere", "x"], vec!["inspect", "nowhere"]] {
+        let ran = bench.run(&arguments).expect(1);
+        assert!(ran.stderr.starts_with("error: "), "{ran:#?}");
+        assert!(ran.stderr.contains("hint: "), "{ran:#?}");
+        assert!(!ran.stderr.contains("panicked"), "{ran:#?}");
+    }
+    let other = bench.path("other");
+    std::fs::create_dir(&other).unwrap();
+    let mut schema = tantivy::schema::Schema::builder();
+    schema.add_text_field("body", tantivy::schema::TEXT);
+    tantivy::Index::create_in_dir(&other, schema.build()).unwrap();
+    let ran = bench.run(&["search", "other", "x"]).expect(1);
+    assert!(ran.stderr.contains("tdense index"), "{ran:#?}");
+    let ran = bench.run(&with_toy(&["index", "other", &parallel()])).expect(1);
+    assert!(ran.stderr.contains("hint: "), "{ran:#?}");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_an_error_that_names_it() {
+    let bench = Bench::new();
+    bench.file("file", "in the way");
+    let ran = bench.run(&with_toy(&["index", "file/idx", &parallel()])).expect(1);
+    assert!(ran.stderr.contains("file/idx"), "{ran:#?}");
+    assert!(!ran.stderr.contains("panicked"), "{ran:#?}");
+}
+
+#[test]
+#[cfg(feature = "onnx")]
+fn a_missing_model_names_the_command_that_gets_it() {
+    let bench = Bench::new();
+    for arguments in [
+        vec!["index", "idx", "corpus.jsonl"],
+        vec!["index", "idx", "corpus.jsonl", "--model", "nowhere/model"],
+        vec!["model", "info"],
+    ] {
+        let ran = bench.run(&arguments).expect(1);
+        assert!(ran.stderr.contains("tdense model get"), "{ran:#?}");
+    }
+    assert!(!bench.path("idx").exists());
+}
+
+#[test]
+fn an_index_made_with_another_encoder_is_refused_by_name() {
+    let bench = Bench::new();
+    bench.run(&with_toy(&["index", "idx", &parallel()])).expect(0);
+    let schema = std::fs::read_to_string(bench.path("idx/meta.json")).unwrap();
+    let start = schema.find("\"fingerprint\"").unwrap();
+    let mut other = schema.clone();
+    let value = start + schema[start..].find(": ").unwrap_or(12) + 1;
+    let quote = value + schema[value..].find('"').unwrap() + 1;
+    other.insert_str(quote, "other-");
+    std::fs::write(bench.path("idx/meta.json"), other).unwrap();
+    let ran = bench.run(&with_toy(&["search", "idx", "tides"])).expect(1);
+    assert!(ran.stderr.contains("other-"), "{ran:#?}");
+    assert!(ran.stderr.contains("hint: "), "{ran:#?}");
+}
+
+#[test]
+fn wrong_arguments_exit_with_2() {
+    let bench = Bench::new();
+    bench.run(&["search"]).expect(2);
+    bench.run(&["search", "idx", "x", "--mode", "magic"]).expect(2);
+    bench.run(&["nonsense"]).expect(2);
+}
+
+#[test]
+fn a_folder_of_topics_is_evaluated_by_language_in_a_table_and_in_json() {
+    let bench = Bench::new();
+    let table = bench.run(&with_toy(&["eval", "--data", &parallel()])).expect(0);
+    for word in ["bm25", "dense", "hybrid", "am", "zh", "mean"] {
+        assert!(table.stdout.contains(word), "{word} in {table:#?}");
+    }
+    let json = bench.run(&with_toy(&["eval", "--data", &parallel(), "--json"])).expect(0);
+    let report: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert!(report.is_object(), "{report}");
+}
+
+#[test]
+fn an_evaluation_of_a_folder_without_a_collection_says_what_was_looked_for() {
+    let bench = Bench::new();
+    bench.file("empty/readme.txt", "");
+    let ran = bench.run(&with_toy(&["eval", "--data", "empty"])).expect(1);
+    assert!(ran.stderr.contains("corpus.jsonl"), "{ran:#?}");
+}

@@ -1,8 +1,11 @@
 //! BM25 on XQuAD-R, each language's questions against its own sentences: the analysers' bar.
 
+#![expect(clippy::unwrap_used, reason = "a test program")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use dense_plugin::LanguageTag;
 use serde_json::Value;
 use tantivy::collector::TopDocs;
 use tantivy::schema::{
@@ -10,10 +13,8 @@ use tantivy::schema::{
 };
 use tantivy::{Index, TantivyDocument};
 use tantivy_dense_indexer::{Analyzers, Stemming};
-use dense_plugin::LanguageTag;
 
-const LANGUAGES: [&str; 11] =
-    ["ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"];
+const LANGUAGES: [&str; 11] = ["ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"];
 
 /// Where the data lies, if it is here.
 #[expect(clippy::disallowed_methods, reason = "the data's folder comes from outside")]

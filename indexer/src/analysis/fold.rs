@@ -67,9 +67,8 @@ fn is_cyrillic(c: char) -> bool {
 
 /// A decimal digit of the scripts whose digits are in use beside 0-9.
 pub(super) fn ascii_digit(c: char) -> char {
-    const ZEROS: [char; 17] = [
-        '٠', '۰', '०', '০', '੦', '૦', '୦', '௦', '౦', '೦', '൦', '๐', '໐', '༠', '၀', '០', '᠐',
-    ];
+    const ZEROS: [char; 17] =
+        ['٠', '۰', '०', '০', '੦', '૦', '୦', '௦', '౦', '೦', '൦', '๐', '໐', '༠', '၀', '០', '᠐'];
     ZEROS
         .iter()
         .find_map(|&zero| u8::try_from(u32::from(c).checked_sub(u32::from(zero))?).ok())

@@ -69,12 +69,18 @@ impl Analyzers {
 
     /// The terms of a text, with their place in it in bytes.
     pub fn analyze(&self, language: &LanguageTag, text: &str) -> PreTokenizedString {
-        let steps = self.steps(language);
+        let steps = Steps::of(language, self.stemming);
         let mut tokens = Vec::new();
         let mut push = |from: usize, to: usize, text: String| {
             if !text.is_empty() {
                 let position = tokens.len();
-                tokens.push(Token { offset_from: from, offset_to: to, position, text, position_length: 1 });
+                tokens.push(Token {
+                    offset_from: from,
+                    offset_to: to,
+                    position,
+                    text,
+                    position_length: 1,
+                });
             }
         };
         for piece in pieces(text) {
@@ -108,23 +114,13 @@ impl Analyzers {
         }
         let clauses = counts.into_iter().map(|(text, count)| {
             let term = Term::from_field_text(field, &text);
-            let query: Box<dyn Query> = Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs));
-            let query = if count == 1 { query } else { Box::new(BoostQuery::new(query, count.into())) };
+            let query: Box<dyn Query> =
+                Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs));
+            let query =
+                if count == 1 { query } else { Box::new(BoostQuery::new(query, count.into())) };
             (Occur::Should, query)
         });
         Box::new(BooleanQuery::new(clauses.collect()))
-    }
-
-    fn steps(&self, language: &LanguageTag) -> Steps {
-        let casing = match language.language() {
-            "tr" | "az" => Casing::Turkic,
-            _ => Casing::Common,
-        };
-        let stemmer = match self.stemming {
-            Stemming::On => stem::stemmer(language.language()),
-            Stemming::Off => None,
-        };
-        Steps { casing, stemmer }
     }
 }
 
@@ -135,6 +131,18 @@ struct Steps {
 }
 
 impl Steps {
+    fn of(language: &LanguageTag, stemming: Stemming) -> Self {
+        let casing = match language.language() {
+            "tr" | "az" => Casing::Turkic,
+            _ => Casing::Common,
+        };
+        let stemmer = match stemming {
+            Stemming::On => stem::stemmer(language.language()),
+            Stemming::Off => None,
+        };
+        Self { casing, stemmer }
+    }
+
     fn term(&self, word: &str) -> String {
         let folded = cut(fold(word, self.casing));
         match &self.stemmer {

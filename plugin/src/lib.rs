@@ -1,9 +1,30 @@
-//! A dense field for [Tantivy](tantivy): vectors that live in Tantivy's own segments.
+//! A dense field for [Tantivy](tantivy): vectors that live in Tantivy's own segments, and
+//! nearest-neighbour queries that compose with every other query.
+//!
+//! [`DenseIndex`] is the door; [`DenseOptions`] says what a field holds; [`KnnQuery`] searches it.
+//! Texts become vectors through an [`Encoder`], or the caller brings vectors
+//! ([`DenseDocument::add_dense`]). No model is here.
 
+pub mod ann;
+mod cache;
 mod encoder;
+mod field;
+mod index;
 mod language;
+mod query;
+mod row;
+mod segment;
+pub mod toy;
 mod vector;
 
 pub use encoder::{EncodeError, Encoded, Encoder, Fingerprint, Role, Text};
+pub use field::{AnnRecipe, DenseField, DenseOptions, DenseSchemaBuilder, FieldError, TYPE_NAME};
+pub use index::{
+    DenseIndex, DenseIndexBuilder, DensePreparedCommit, DenseReader, DenseSearcher, DenseWriter,
+    EncodingTotals, FieldSummary, OpenError, SegmentSummary, WriteError,
+};
 pub use language::{LanguageTag, LanguageTagError};
+pub use query::{KnnError, KnnQuery, RrfQuery};
+pub use row::{DenseDocument, DenseRow};
+pub use segment::{DensePlugin, FormatError, ReadError, Refused};
 pub use vector::{Dim, Metric, VectorError, Vectors, check_row};

@@ -1,0 +1,102 @@
+//! Which rows may be found: what a filter and the deletes of a segment come to.
+//!
+//! Invariant: bits past the last row are 0, so that counting words counts rows.
+
+/// A set of rows, one bit each. Bit `r % 64` of word `r / 64` is row `r`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowSet {
+    words: Vec<u64>,
+    rows: u32,
+}
+
+impl RowSet {
+    /// No row out of `rows`.
+    pub fn none(rows: u32) -> Self {
+        Self { words: vec![0; rows.div_ceil(64) as usize], rows }
+    }
+
+    /// The rows out of `0..rows` for which `passes` holds.
+    pub fn from_fn(rows: u32, mut passes: impl FnMut(u32) -> bool) -> Self {
+        let mut set = Self::none(rows);
+        for row in 0..rows {
+            set.words[row as usize / 64] |= u64::from(passes(row)) << (row % 64);
+        }
+        set
+    }
+
+    /// Adds a row.
+    ///
+    /// # Panics
+    /// If the row is past the last.
+    pub fn insert(&mut self, row: u32) {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        self.words[row as usize / 64] |= 1 << (row % 64);
+    }
+
+    /// Whether a row is in the set.
+    pub fn contains(&self, row: u32) -> bool {
+        row < self.rows && self.words[row as usize / 64] >> (row % 64) & 1 == 1
+    }
+
+    /// How many rows are in the set.
+    pub fn count(&self) -> u32 {
+        self.words.iter().map(|word| word.count_ones()).sum()
+    }
+
+    /// The words; as little-endian bytes they are the bitmap that FAISS takes.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The rows in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        (0u32..).step_by(64).zip(&self.words).flat_map(|(first, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                (left != 0).then(|| {
+                    let bit = left.trailing_zeros();
+                    left &= left - 1;
+                    first + bit
+                })
+            })
+        })
+    }
+}
+
+/// Which rows a search may return.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// Every row: nothing is deleted or filtered out.
+    All,
+    /// These rows.
+    Rows(RowSet),
+}
+
+impl Accept {
+    /// How many rows out of `rows` pass.
+    pub fn count(&self, rows: u32) -> u32 {
+        match self {
+            Self::All => rows,
+            Self::Rows(set) => set.count(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn a_row_set_is_a_set(rows in prop::collection::btree_set(0u32..300, 0..60)) {
+            let mut set = RowSet::none(300);
+            rows.iter().for_each(|row| set.insert(*row));
+            prop_assert_eq!(set.iter().collect::<BTreeSet<_>>(), rows.clone());
+            prop_assert_eq!(set.count() as usize, rows.len());
+            prop_assert!((0..400).all(|row| set.contains(row) == rows.contains(&row)));
+            prop_assert_eq!(RowSet::from_fn(300, |row| rows.contains(&row)), set);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Reciprocal rank fusion of any queries, as a Tantivy query.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tantivy::collector::TopDocs;
+use tantivy::query::{EnableScoring, Explanation, Query, Weight};
+use tantivy::{DocAddress, Score, Searcher, TantivyError, Term};
+
+use super::hits::{Hit, HitsWeight};
+
+/// Fuses rankings: a document's score is the sum, over the legs that rank it, of
+/// `weight / (k0 + rank)`, ranks from 1.
+///
+/// It matches what at least one leg has in its window. Scores of the legs do not matter, so BM25
+/// and cosines need no common scale.
+///
+/// # Source
+/// Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank
+/// Learning Methods" (2009), which has `k0` = 60.
+#[derive(Clone, Default)]
+pub struct RrfQuery {
+    legs: Vec<Leg>,
+    k0: Option<f32>,
+    window: Option<usize>,
+}
+
+#[derive(Clone)]
+struct Leg {
+    query: Arc<dyn Query>,
+    weight: f32,
+}
+
+const K0: f32 = 60.0;
+const WINDOW: usize = 100;
+
+impl RrfQuery {
+    /// No leg yet: matches nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a ranking with weight 1.
+    #[must_use]
+    pub fn leg(self, query: impl Query) -> Self {
+        self.weighted_leg(query, 1.0)
+    }
+
+    /// Adds a ranking that counts `weight` times. A weight that is not above 0 is an error when
+    /// the query is used.
+    #[must_use]
+    pub fn weighted_leg(mut self, query: impl Query, weight: f32) -> Self {
+        self.legs.push(Leg { query: Arc::new(query), weight });
+        self
+    }
+
+    /// How little the first ranks stand out. Default: 60.
+    #[must_use]
+    pub fn k0(mut self, k0: f32) -> Self {
+        self.k0 = Some(k0);
+        self
+    }
+
+    /// How many documents of each leg are ranked. Default: 100.
+    #[must_use]
+    pub fn window(mut self, documents: usize) -> Self {
+        self.window = Some(documents);
+        self
+    }
+
+    fn check(&self) -> tantivy::Result<()> {
+        let wrong = |what| Err(TantivyError::InvalidArgument(what));
+        let k0 = self.k0.unwrap_or(K0);
+        if !(k0 >= 0.0 && k0.is_finite()) {
+            return wrong(format!("RrfQuery: k0 must be at least 0, got {k0}"));
+        }
+        match self.legs.iter().find(|leg| !(leg.weight > 0.0 && leg.weight.is_finite())) {
+            Some(leg) => wrong(format!("RrfQuery: a weight must be above 0, got {}", leg.weight)),
+            None => Ok(()),
+        }
+    }
+
+    /// The fused hits, with each one's ranks: (leg, rank).
+    fn fuse(&self, searcher: &Searcher) -> tantivy::Result<HashMap<DocAddress, Fused>> {
+        self.check()?;
+        let mut fused: HashMap<DocAddress, Fused> = HashMap::new();
+        let window = self.window.unwrap_or(WINDOW);
+        if window == 0 {
+            return Ok(fused);
+        }
+        for (number, leg) in self.legs.iter().enumerate() {
+            let top = TopDocs::with_limit(window).order_by_score();
+            let ranking = searcher.search(leg.query.as_ref(), &top)?;
+            for (rank, (_, at)) in (1u32..).zip(ranking) {
+                let hit = fused.entry(at).or_default();
+                let k0 = f64::from(self.k0.unwrap_or(K0));
+                hit.score += f64::from(leg.weight) / (k0 + f64::from(rank));
+                hit.ranks.push((number, rank));
+            }
+        }
+        Ok(fused)
+    }
+}
+
+#[derive(Default)]
+struct Fused {
+    score: f64,
+    ranks: Vec<(usize, u32)>,
+}
+
+impl Fused {
+    #[expect(clippy::cast_possible_truncation, reason = "Tantivy's scores are f32")]
+    fn score(&self) -> Score {
+        self.score as Score
+    }
+}
+
+impl Query for RrfQuery {
+    fn weight(&self, scoring: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
+        let searcher = scoring.searcher().ok_or_else(|| {
+            TantivyError::InvalidArgument(
+                "RrfQuery needs a searcher, and so cannot be used to delete".to_owned(),
+            )
+        })?;
+        let fused = self.fuse(searcher)?;
+        let hits: Vec<Hit> =
+            fused.iter().map(|(at, fused)| Hit { score: fused.score(), at: *at }).collect();
+        let explain = move |at: DocAddress, score| {
+            let mut why = Explanation::new("RrfQuery, sum of weight / (k0 + rank)", score);
+            for (leg, rank) in fused.get(&at).iter().flat_map(|fused| &fused.ranks) {
+                why.add_context(format!("rank {rank} in leg {leg}"));
+            }
+            why
+        };
+        Ok(Box::new(HitsWeight::new(searcher, &hits, Box::new(explain))))
+    }
+
+    fn query_terms<'a>(&'a self, visitor: &mut dyn FnMut(&'a Term, bool)) {
+        for leg in &self.legs {
+            leg.query.query_terms(visitor);
+        }
+    }
+}
+
+impl fmt::Debug for RrfQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let legs: Vec<_> = self.legs.iter().map(|leg| (&leg.query, leg.weight)).collect();
+        f.debug_struct("RrfQuery").field("legs", &legs).finish_non_exhaustive()
+    }
+}

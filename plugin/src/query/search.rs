@@ -1,0 +1,103 @@
+//! Nearest neighbours in one segment: which rows pass, and which documents their best rows make.
+//!
+//! Invariant: a document is returned at most once, with the score of its best row, and never if it
+//! is deleted or does not pass the filter.
+
+use std::collections::HashMap;
+
+use tantivy::query::Weight;
+use tantivy::{DocId, Score, SegmentReader, TantivyError};
+
+use crate::ann::{Accept, AnnError, Neighbour, RowSet};
+use crate::segment::OpenField;
+
+/// What to look for.
+pub(super) struct Target<'a> {
+    /// The query's vectors: a document's score is that of the best pair.
+    pub(super) vectors: &'a [Vec<f32>],
+    /// How many documents.
+    pub(super) k: usize,
+    /// A document that must not be found.
+    pub(super) except: Option<DocId>,
+}
+
+/// The best `k` documents of a segment, in no order. Of equal ones, those with lower doc ids.
+pub(super) fn search(
+    field: &OpenField,
+    reader: &SegmentReader,
+    filter: Option<&dyn Weight>,
+    target: &Target<'_>,
+) -> tantivy::Result<Vec<(DocId, Score)>> {
+    let accept = accept(field, reader, filter, target.except)?;
+    let mut best: HashMap<DocId, Score> = HashMap::new();
+    for vector in target.vectors {
+        for (doc, score) in best_docs(field, vector, target.k, &accept)? {
+            let known = best.entry(doc).or_insert(score);
+            *known = known.max(score);
+        }
+    }
+    Ok(best.into_iter().collect())
+}
+
+/// Which rows pass.
+fn accept(
+    field: &OpenField,
+    reader: &SegmentReader,
+    filter: Option<&dyn Weight>,
+    except: Option<DocId>,
+) -> tantivy::Result<Accept> {
+    let alive = reader.alive_bitset();
+    let docs = field.docs()?;
+    let rows = field.rows().rows();
+    let live = |doc| alive.is_none_or(|alive| alive.is_alive(doc)) && Some(doc) != except;
+    if let Some(filter) = filter {
+        let mut passing = RowSet::none(reader.max_doc());
+        filter.for_each_no_score(reader, &mut |found| {
+            found.iter().filter(|doc| live(**doc)).for_each(|doc| passing.insert(*doc));
+        })?;
+        Ok(Accept::Rows(RowSet::from_fn(rows, |row| passing.contains(docs.of(row)))))
+    } else if alive.is_some() || except.is_some() {
+        Ok(Accept::Rows(RowSet::from_fn(rows, |row| live(docs.of(row)))))
+    } else {
+        Ok(Accept::All)
+    }
+}
+
+/// The best `k` documents for one vector. Rows are asked for until they make `k` documents.
+fn best_docs(
+    field: &OpenField,
+    vector: &[f32],
+    k: usize,
+    accept: &Accept,
+) -> tantivy::Result<Vec<(DocId, Score)>> {
+    let docs = field.docs()?;
+    let passing = accept.count(field.rows().rows()) as usize;
+    let mut wanted = if docs.one_row_each() { k } else { k.saturating_mul(2) }.min(passing);
+    loop {
+        let found = field.index().search(vector, wanted, accept).map_err(as_tantivy)?;
+        // Rows come best first, so the first row of a document is its best.
+        let mut best: HashMap<DocId, Score> = HashMap::with_capacity(k.min(found.len()));
+        for Neighbour { row, score } in &found {
+            best.entry(docs.of(*row)).or_insert(*score);
+        }
+        let mut best: Vec<(DocId, Score)> = best.into_iter().collect();
+        best.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        best.truncate(k);
+        let all = wanted == passing || found.len() < wanted;
+        // Rows of one score come by ordinal. Where that is not the order of docs, a row that was
+        // not asked for may tie with the last document and belong to an earlier one.
+        let tied = !docs.in_order()
+            && best.last().zip(found.last()).is_some_and(|(doc, row)| row.score >= doc.1);
+        if all || best.len() == k && !tied {
+            return Ok(best);
+        }
+        wanted = wanted.saturating_mul(4).min(passing);
+    }
+}
+
+fn as_tantivy(error: AnnError) -> TantivyError {
+    match error {
+        AnnError::Query { source } => TantivyError::InvalidArgument(source.to_string()),
+        other => TantivyError::InternalError(other.to_string()),
+    }
+}

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use lines::{Line, Lines};
 use parse::Parser;
+pub(crate) use parse::shorten;
 pub use source::{Format, Source};
 
 /// One document of a corpus.

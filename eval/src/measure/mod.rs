@@ -1,8 +1,5 @@
 //! Measures as values: `"nDCG@10".parse()`, printed as it was written.
 //!
-//! Conventions are those of `trec_eval`: a passage is relevant from grade 1 on, and one that nobody
-//! judged is not relevant. A topic without any relevant passage has the value 0.
-//!
 //! Invariant: every measure is computed from a [`Standing`] alone, so that ranks found by counting
 //! scores and ranks read from a ranked list give the same number.
 
@@ -24,6 +21,9 @@ pub(crate) use standing::Standing;
 pub type Cutoff = NonZeroUsize;
 
 /// How well one ranking answers one topic, as a number from 0 to 1.
+///
+/// As `trec_eval` has it, a passage is relevant from grade 1 on, what nobody judged is not relevant,
+/// and a topic without any relevant passage has the value 0.
 ///
 /// ```
 /// # use tantivy_dense_eval::{Measure, MeasureError};

@@ -1,18 +1,8 @@
-//! The settings in which a multilingual collection is searched: the topic's own language
-//! (monolingual), one other language (cross-lingual), all at once (multilingual).
-//!
-//! Values are means over the topics of a language, or of an ordered pair of languages, and then
-//! over languages or pairs, so that each counts alike. *Rank distance* is how far apart the best and
-//! the worst of a topic's relevant passages stand when all languages are ranked together: 0 but for
-//! their number if a system does not care for language.
-//!
-//! A topic counts in a setting if a passage of that pool is relevant to it; in the multilingual one
-//! every topic with judgements counts.
+//! The settings in which a multilingual collection is searched: the topic's own language, one other
+//! language, all at once. [`Settings`] defines them; two ways lead there, by vectors ([`dense`]) and by
+//! ranked lists ([`ranked`]).
 //!
 //! Invariant: ranks found by counting scores and ranks read from ranked lists give the same values.
-//!
-//! Source: Roy et al., "`LAReQA`" (2020), for the pools; Yang et al., "Language Bias in Multilingual
-//! Information Retrieval" (arXiv 2408.10536) for rank distance.
 
 mod dense;
 mod parallel;
@@ -30,7 +20,22 @@ use crate::retriever::RetrieveError;
 pub use dense::{DenseRetriever, dense_settings};
 pub use ranked::{Pool, pooled_settings, ranked_settings};
 
-/// What each measure says about each topic, in each setting.
+/// What each measure says about each topic in the three settings: searching the passages of the
+/// topic's own language (monolingual), of one other language (cross-lingual), of all languages at once
+/// (multilingual).
+///
+/// Values are means over the topics of a language, or of an ordered pair of languages, and then over
+/// languages or pairs, so that each counts alike. *Rank distance* says how far apart the best and the
+/// worst of a topic's relevant passages stand when all languages are ranked together: the less a
+/// system cares for the language of a passage, the smaller it is.
+///
+/// A topic counts in a setting if a passage of that pool is relevant to it; in the multilingual one
+/// every topic with judgements counts. A judged passage that the collection lacks counts there as
+/// relevant and never found.
+///
+/// # Source
+/// Roy et al., "`LAReQA`" (2020), for the pools; arXiv 2408.10536
+/// for rank distance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     measures: Vec<Measure>,

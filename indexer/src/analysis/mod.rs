@@ -1,0 +1,160 @@
+//! Text to BM25 terms, by language: the one place that decides which words meet.
+//!
+//! Invariant: a document and a query in the same language go through the same steps, so a word
+//! finds itself.
+//!
+//! Left out on purpose: stop words (BM25 weighs them down by itself) and word lists for languages
+//! written without spaces; those are looked up by pairs of characters.
+
+mod fold;
+mod segment;
+mod stem;
+
+use std::collections::BTreeMap;
+
+use dense_plugin::LanguageTag;
+use frostem::Stemmer;
+use tantivy::Term;
+use tantivy::query::{BooleanQuery, BoostQuery, EmptyQuery, Occur, Query, TermQuery};
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::tokenizer::{PreTokenizedString, Token};
+
+use fold::{Casing, fold};
+use segment::{Piece, pieces};
+
+/// Longest term in bytes; the rest of a longer word is cut off, in documents and queries alike.
+/// Longer ones are no words (Tantivy itself drops terms above 65,530 bytes).
+const LONGEST_TERM: usize = 200;
+
+/// Whether words are reduced to their stems.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stemming {
+    /// Where the language has a stemmer. The default.
+    #[default]
+    On,
+    /// Nowhere: words match as they are written.
+    Off,
+}
+
+/// Turns texts into terms and queries, each by the steps of its language.
+///
+/// Every text: words between spaces and punctuation, with their combining marks; Unicode
+/// compatibility forms and case folded; the stemmer of the language where there is one. In scripts
+/// without spaces (Han, kana, Thai, Lao, Khmer, Burmese) and in Hangul each pair of neighbouring
+/// characters is a term, whatever the language tag says; a character that stands alone is one.
+///
+/// ```
+/// use tantivy_dense_indexer::Analyzers;
+///
+/// let analyzers = Analyzers::default();
+/// let terms = |language: &str, text| -> Result<Vec<String>, Box<dyn std::error::Error>> {
+///     let tokens = analyzers.analyze(&language.parse()?, text).tokens;
+///     Ok(tokens.into_iter().map(|token| token.text).collect())
+/// };
+/// assert_eq!(terms("en", "Searching the Libraries")?, ["search", "the", "librari"]);
+/// assert_eq!(terms("zh", "用Rust搜索")?, ["用", "rust", "搜索"]);
+/// assert_eq!(terms("hi", "हिन्दी")?.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Analyzers {
+    stemming: Stemming,
+}
+
+impl Analyzers {
+    /// Analysers with or without stemmers.
+    pub fn new(stemming: Stemming) -> Self {
+        Self { stemming }
+    }
+
+    /// The terms of a text, with their place in it in bytes.
+    pub fn analyze(&self, language: &LanguageTag, text: &str) -> PreTokenizedString {
+        let steps = Steps::of(language, self.stemming);
+        let mut tokens = Vec::new();
+        let mut push = |from: usize, to: usize, text: String| {
+            if !text.is_empty() {
+                let position = tokens.len();
+                tokens.push(Token {
+                    offset_from: from,
+                    offset_to: to,
+                    position,
+                    text,
+                    position_length: 1,
+                });
+            }
+        };
+        for piece in pieces(text) {
+            match piece {
+                Piece::Word(word) => {
+                    push(word.start, word.end, steps.term(&text[word.clone()]));
+                }
+                Piece::Run(characters) => {
+                    // One character is a pair with nothing.
+                    let width = characters.len().min(2);
+                    for pair in characters.windows(width) {
+                        let (from, to) = (pair[0].start, pair[width - 1].end);
+                        push(from, to, cut(fold(&text[from..to], Casing::Common)));
+                    }
+                }
+            }
+        }
+        PreTokenizedString { text: text.to_owned(), tokens }
+    }
+
+    /// Documents that hold any term of a text, scored by BM25. A term that the text repeats counts
+    /// as often. A text without terms finds nothing.
+    pub fn query(&self, field: Field, language: &LanguageTag, text: &str) -> Box<dyn Query> {
+        let mut counts = BTreeMap::<String, u16>::new();
+        for token in self.analyze(language, text).tokens {
+            let count = counts.entry(token.text).or_default();
+            *count = count.saturating_add(1);
+        }
+        if counts.is_empty() {
+            return Box::new(EmptyQuery);
+        }
+        let clauses = counts.into_iter().map(|(text, count)| {
+            let term = Term::from_field_text(field, &text);
+            let query: Box<dyn Query> =
+                Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs));
+            let query =
+                if count == 1 { query } else { Box::new(BoostQuery::new(query, count.into())) };
+            (Occur::Should, query)
+        });
+        Box::new(BooleanQuery::new(clauses.collect()))
+    }
+}
+
+/// What is done to each word of one language.
+struct Steps {
+    casing: Casing,
+    stemmer: Option<Stemmer>,
+}
+
+impl Steps {
+    fn of(language: &LanguageTag, stemming: Stemming) -> Self {
+        let casing = match language.language() {
+            "tr" | "az" => Casing::Turkic,
+            _ => Casing::Common,
+        };
+        let stemmer = match stemming {
+            Stemming::On => stem::stemmer(language.language()),
+            Stemming::Off => None,
+        };
+        Self { casing, stemmer }
+    }
+
+    fn term(&self, word: &str) -> String {
+        let folded = cut(fold(word, self.casing));
+        match &self.stemmer {
+            Some(stemmer) => stemmer.stem(&folded).into_owned(),
+            None => folded,
+        }
+    }
+}
+
+fn cut(mut term: String) -> String {
+    if term.len() > LONGEST_TERM {
+        term.truncate(term.floor_char_boundary(LONGEST_TERM));
+    }
+    term
+}

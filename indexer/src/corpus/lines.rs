@@ -1,0 +1,117 @@
+//! Lines of bounded length: one hostile line must not take all memory.
+//!
+//! Invariant: the buffer never holds more than the limit and a line end.
+
+use std::fmt;
+use std::io::{self, BufRead, Read};
+
+pub(super) struct Lines {
+    reader: Box<dyn BufRead + Send>,
+    limit: usize,
+    number: u64,
+    buffer: Vec<u8>,
+}
+
+/// One line, without its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    Bytes(&'a [u8]),
+    TooLong { limit: usize },
+}
+
+impl Lines {
+    pub(super) fn new(reader: Box<dyn BufRead + Send>, limit: usize) -> Self {
+        Self { reader, limit, number: 0, buffer: Vec::new() }
+    }
+
+    /// The number of the line read last, from 1; 0 before the first.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The next line; `\n` and `\r\n` end one, and a byte order mark before the first is dropped.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.buffer.clear();
+        // Two more for a line end, one more to see that there is more.
+        let most = u64::try_from(self.limit).unwrap_or(u64::MAX).saturating_add(3);
+        (&mut self.reader).take(most).read_until(b'\n', &mut self.buffer)?;
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        let ended = self.buffer.last() == Some(&b'\n');
+        if !ended {
+            self.reader.skip_until(b'\n')?;
+        }
+        self.number += 1;
+        let mut line = self.buffer.as_slice();
+        line = line.strip_suffix(b"\n").unwrap_or(line);
+        line = line.strip_suffix(b"\r").unwrap_or(line);
+        if self.number == 1 {
+            line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
+        }
+        if line.len() > self.limit {
+            return Ok(Some(Line::TooLong { limit: self.limit }));
+        }
+        Ok(Some(Line::Bytes(line)))
+    }
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Cursor;
+
+    fn read(bytes: &[u8], limit: usize) -> Vec<Option<Vec<u8>>> {
+        let mut lines = Lines::new(Box::new(Cursor::new(bytes.to_vec())), limit);
+        let mut read = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            read.push(match line {
+                Line::Bytes(bytes) => Some(bytes.to_vec()),
+                Line::TooLong { .. } => None,
+            });
+        }
+        assert_eq!(lines.number(), read.len() as u64);
+        read
+    }
+
+    #[test]
+    fn a_line_of_the_limit_is_read_and_a_longer_one_is_passed_over() {
+        for (text, lines) in [
+            ("abc\nabcd\nab", vec![Some("abc"), None, Some("ab")]),
+            ("abc\r\nabcdefghij\r\n\nab\n", vec![Some("abc"), None, Some(""), Some("ab")]),
+            ("\u{feff}abc\n", vec![Some("abc")]),
+            ("abcdefghijkl", vec![None]),
+            ("", vec![]),
+        ] {
+            let lines: Vec<_> =
+                lines.into_iter().map(|l| l.map(|l| l.as_bytes().to_vec())).collect();
+            assert_eq!(
+                read(text.as_bytes(), 6.min(3 + 3 * usize::from(text.starts_with('\u{feff}')))),
+                lines,
+                "{text:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn under_the_limit_lines_are_those_that_split_finds(text in "[a\r\n]{0,30}") {
+            let mut split: Vec<Option<Vec<u8>>> = text
+                .split('\n')
+                .map(|line| Some(line.strip_suffix('\r').unwrap_or(line).as_bytes().to_vec()))
+                .collect();
+            // The last one is no line if it is empty; without a line feed a \r still ends it.
+            if text.ends_with('\n') || text.is_empty() {
+                split.pop();
+            }
+            prop_assert_eq!(read(text.as_bytes(), 100), split);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! One line to one record.
+
+use dense_plugin::LanguageTag;
+use serde_json::{Map, Value};
+
+use super::{BadKind, Fields, Format, Record};
+
+/// What is wrong with a line, before its place is known.
+type Bad = (BadKind, String);
+
+#[derive(Debug)]
+pub(super) struct Parser {
+    format: Format,
+    fields: Fields,
+    /// The columns of a header line, once the first line has been seen.
+    columns: Option<Columns>,
+}
+
+#[derive(Debug)]
+enum Columns {
+    /// Two or three, line by line.
+    Unnamed,
+    Named {
+        count: usize,
+        id: usize,
+        text: usize,
+        title: Option<usize>,
+        language: Option<usize>,
+    },
+}
+
+/// The parts of a record as they stand in a line.
+struct Parts<'a> {
+    id: &'a str,
+    text: &'a str,
+    title: &'a str,
+    language: &'a str,
+}
+
+impl Parser {
+    pub(super) fn new(format: Format, fields: Fields) -> Self {
+        Self { format, fields, columns: None }
+    }
+
+    /// Reads a line that is not blank. A header is no record.
+    pub(super) fn parse(&mut self, line: &str) -> Result<Option<Record>, Bad> {
+        match self.format {
+            Format::JsonLines => parse_json(line, &self.fields).map(Some),
+            Format::Tsv => self.parse_columns(line),
+        }
+    }
+
+    fn parse_columns(&mut self, line: &str) -> Result<Option<Record>, Bad> {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let columns = match &self.columns {
+            Some(columns) => columns,
+            None => match header(&cells, &self.fields) {
+                Some(named) => {
+                    self.columns = Some(named);
+                    return Ok(None);
+                }
+                None => self.columns.insert(Columns::Unnamed),
+            },
+        };
+        let parts = match (columns, cells.as_slice()) {
+            (Columns::Unnamed, [id, text]) => Parts { id, text, title: "", language: "" },
+            (Columns::Unnamed, [id, title, text]) => Parts { id, text, title, language: "" },
+            (Columns::Unnamed, cells) => {
+                let found = cells.len();
+                return Err((
+                    BadKind::Malformed,
+                    format!("columns: {found}; id and text, or id, title and text are wanted"),
+                ));
+            }
+            (Columns::Named { count, id, text, title, language }, cells)
+                if cells.len() == *count =>
+            {
+                let cell = |at: &Option<usize>| at.map_or("", |at| cells[at]);
+                Parts {
+                    id: cells[*id],
+                    text: cells[*text],
+                    title: cell(title),
+                    language: cell(language),
+                }
+            }
+            (Columns::Named { count, .. }, cells) => {
+                let found = cells.len();
+                return Err((
+                    BadKind::Malformed,
+                    format!("columns: {found}; the header has {count}"),
+                ));
+            }
+        };
+        record(&parts).map(Some)
+    }
+}
+
+fn parse_json(line: &str, fields: &Fields) -> Result<Record, Bad> {
+    let object: Map<String, Value> = serde_json::from_str(line).map_err(|error| {
+        let what = if error.is_data() { "one JSON object a line is wanted" } else { "no JSON" };
+        (BadKind::Malformed, format!("{what} ({error})"))
+    })?;
+    let find = |set: &Option<String>, usual: &[&'static str]| match set {
+        Some(name) => object.get(name.as_str()),
+        None => usual.iter().find_map(|name| object.get(*name)),
+    };
+    let id = match find(&fields.id, &["_id", "id"]) {
+        Some(Value::String(id)) => id.clone(),
+        Some(Value::Number(id)) => id.to_string(),
+        Some(Value::Null) | None => String::new(),
+        Some(_) => {
+            return Err(wrong_type(fields.id.as_deref().unwrap_or("_id"), "a string or a number"));
+        }
+    };
+    let text = |set: &Option<String>, usual: &[&'static str]| match find(set, usual) {
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(Value::Null) | None => Ok(None),
+        Some(_) => Err(wrong_type(set.as_deref().unwrap_or(usual[0]), "a string")),
+    };
+    let title = text(&fields.title, &["title"])?.unwrap_or_default();
+    let language = text(&fields.language, &["lang", "language"])?.unwrap_or_default();
+    let body = text(&fields.text, &["text"])?;
+    if id.is_empty() {
+        return Err(missing(fields.id.as_deref().unwrap_or("_id` or `id")));
+    }
+    let body = body.ok_or_else(|| missing(fields.text.as_deref().unwrap_or("text")))?;
+    record(&Parts { id: &id, text: &body, title: &title, language: &language })
+}
+
+fn missing(field: &str) -> Bad {
+    (BadKind::MissingField, format!("`{field}`"))
+}
+
+fn wrong_type(field: &str, wanted: &str) -> Bad {
+    (BadKind::Malformed, format!("`{field}` is not {wanted}"))
+}
+
+fn record(parts: &Parts<'_>) -> Result<Record, Bad> {
+    let (id, title, text) = (parts.id.trim(), parts.title.trim(), parts.text.trim());
+    if id.is_empty() {
+        return Err((BadKind::MissingField, "the id is empty".to_owned()));
+    }
+    if text.is_empty() && title.is_empty() {
+        return Err((BadKind::EmptyText, format!("document `{}`", shorten(id))));
+    }
+    let language = match parts.language.trim() {
+        "" => None,
+        written => Some(written.parse::<LanguageTag>().map_err(|error| {
+            (BadKind::UnknownLanguage, format!("document `{}`: {error}", shorten(id)))
+        })?),
+    };
+    Ok(Record {
+        id: id.to_owned(),
+        language: language.filter(|tag| *tag != LanguageTag::undetermined()),
+        title: (!title.is_empty()).then(|| title.to_owned()),
+        text: text.to_owned(),
+    })
+}
+
+/// A value as messages show it.
+pub(crate) fn shorten(value: &str) -> String {
+    const MOST: usize = 60;
+    match value.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
+/// The columns, if a first line names an id and a text.
+fn header(cells: &[&str], fields: &Fields) -> Option<Columns> {
+    let find = |set: &Option<String>, usual: &[&str]| {
+        cells.iter().position(|cell| match set {
+            Some(name) => cell == name,
+            None => usual.contains(&cell.trim().to_ascii_lowercase().as_str()),
+        })
+    };
+    Some(Columns::Named {
+        count: cells.len(),
+        id: find(&fields.id, &["_id", "id", "docid", "pid"])?,
+        text: find(&fields.text, &["text", "passage"])?,
+        title: find(&fields.title, &["title"]),
+        language: find(&fields.language, &["lang", "language"]),
+    })
+}

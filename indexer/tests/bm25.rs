@@ -1,0 +1,116 @@
+//! BM25 on XQuAD-R, each language's questions against its own sentences: the analysers' bar.
+
+#![expect(clippy::unwrap_used, reason = "a test program")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dense_plugin::LanguageTag;
+use serde_json::Value;
+use tantivy::collector::TopDocs;
+use tantivy::schema::{
+    FAST, IndexRecordOption, Schema, TextFieldIndexing, TextOptions, Value as _,
+};
+use tantivy::{Index, TantivyDocument};
+use tantivy_dense_indexer::{Analyzers, Stemming};
+
+const LANGUAGES: [&str; 11] = ["ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"];
+
+/// Where the data lies, if it is here.
+#[expect(clippy::disallowed_methods, reason = "the data's folder comes from outside")]
+fn data() -> Option<PathBuf> {
+    std::env::var("TDENSE_DATA").ok().map(PathBuf::from)
+}
+
+struct Questions {
+    sentences: Vec<String>,
+    /// A question and the sentence that answers it.
+    questions: Vec<(String, usize)>,
+}
+
+/// Reads one language of XQuAD-R. A question's relevant sentence holds its answer's first character.
+fn read(file: &Path) -> Questions {
+    let json: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let mut read = Questions { sentences: Vec::new(), questions: Vec::new() };
+    for article in json["data"].as_array().unwrap() {
+        for paragraph in article["paragraphs"].as_array().unwrap() {
+            let first = read.sentences.len();
+            let texts = paragraph["sentences"].as_array().unwrap();
+            read.sentences.extend(texts.iter().map(|text| text.as_str().unwrap().to_owned()));
+            let breaks = paragraph["sentence_breaks"].as_array().unwrap();
+            for question in paragraph["qas"].as_array().unwrap() {
+                let start = question["answers"][0]["answer_start"].as_u64().unwrap();
+                let sentence = breaks
+                    .iter()
+                    .position(|b| (b[0].as_u64().unwrap()..b[1].as_u64().unwrap()).contains(&start))
+                    .unwrap();
+                let text = question["question"].as_str().unwrap().to_owned();
+                read.questions.push((text, first + sentence));
+            }
+        }
+    }
+    read
+}
+
+/// Mean average precision over the full ranking: with one relevant sentence, 1 / its rank.
+fn mean_average_precision(data: &Questions, analyzers: Analyzers, language: &LanguageTag) -> f64 {
+    let mut schema = Schema::builder();
+    let indexing = TextFieldIndexing::default().set_index_option(IndexRecordOption::WithFreqs);
+    let body = schema.add_text_field("body", TextOptions::default().set_indexing_options(indexing));
+    let row = schema.add_u64_field("row", FAST | tantivy::schema::STORED);
+    let index = Index::create_in_ram(schema.build());
+    let mut writer = index.writer_with_num_threads(1, 50_000_000).unwrap();
+    for (i, sentence) in data.sentences.iter().enumerate() {
+        let mut document = TantivyDocument::new();
+        document.add_pre_tokenized_text(body, analyzers.analyze(language, sentence));
+        document.add_u64(row, i as u64);
+        writer.add_document(document).unwrap();
+    }
+    writer.commit().unwrap();
+    let searcher = index.reader().unwrap().searcher();
+    let all = TopDocs::with_limit(data.sentences.len()).order_by_score();
+    let sum: f64 = data
+        .questions
+        .iter()
+        .map(|(question, relevant)| {
+            let query = analyzers.query(body, language, question);
+            let mut hits: Vec<(f32, u64)> = searcher
+                .search(&*query, &all)
+                .unwrap()
+                .into_iter()
+                .map(|(score, address)| {
+                    let document: TantivyDocument = searcher.doc(address).unwrap();
+                    (score, document.get_first(row).unwrap().as_u64().unwrap())
+                })
+                .collect();
+            hits.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+            let rank = hits.iter().position(|hit| hit.1 == *relevant as u64);
+            #[expect(clippy::cast_precision_loss, reason = "a few thousand sentences")]
+            rank.map_or(0.0, |rank| 1.0 / (rank as f64 + 1.0))
+        })
+        .sum();
+    #[expect(clippy::cast_precision_loss, reason = "1,190 questions")]
+    let questions = data.questions.len() as f64;
+    sum / questions
+}
+
+#[test]
+fn bm25_reaches_its_bar_on_xquad_r() {
+    let Some(data) = data() else {
+        println!("skipped: set TDENSE_DATA to the data folder to measure BM25 on XQuAD-R");
+        return;
+    };
+    let mut means = BTreeMap::<&str, f64>::new();
+    for language in LANGUAGES {
+        let questions = read(&data.join(format!("eval/xquad-r/{language}.json")));
+        let tag = language.parse().unwrap();
+        for (name, stemming) in [("stemmed", Stemming::On), ("as written", Stemming::Off)] {
+            let value = mean_average_precision(&questions, Analyzers::new(stemming), &tag);
+            println!("{language} {name:10} {value:.3}");
+            *means.entry(name).or_default() += value / 11.0;
+        }
+    }
+    println!("{means:?}");
+    assert!(means["stemmed"] >= 0.72, "{means:?}");
+    assert!(means["stemmed"] > means["as written"], "{means:?}");
+}

@@ -28,7 +28,14 @@ fn an_indexed_corpus_is_found_by_words_by_meaning_and_by_both() {
     for mode in ["bm25", "dense", "hybrid"] {
         let ran = bench
             .run(&with_toy(&[
-                "search", "idx", "The sea rises and falls twice a day", "--mode", mode, "--json", "-k", "3",
+                "search",
+                "idx",
+                "The sea rises and falls twice a day",
+                "--mode",
+                mode,
+                "--json",
+                "-k",
+                "3",
             ]))
             .expect(0);
         let first: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
@@ -43,7 +50,9 @@ fn a_filter_leaves_only_what_passes_it_and_still_fills_k() {
     let bench = Bench::new();
     bench.run(&with_toy(&["index", "idx", &parallel()])).expect(0);
     let ran = bench
-        .run(&with_toy(&["search", "idx", "tides", "--mode", "dense", "--filter", "lang:sw", "--json"]))
+        .run(&with_toy(&[
+            "search", "idx", "tides", "--mode", "dense", "--filter", "lang:sw", "--json",
+        ]))
         .expect(0);
     let hits: Vec<Value> = ran.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(hits.len(), 10);
@@ -68,7 +77,14 @@ fn a_killed_run_keeps_its_commits_and_resumes_to_the_same_index() {
     assert!(ran.stderr.contains("going on after 200"), "{ran:#?}");
     assert_eq!(documents(&bench, "idx"), 300);
     let found = bench
-        .run(&with_toy(&["search", "idx", "passage number 299 of many", "--mode", "hybrid", "--json"]))
+        .run(&with_toy(&[
+            "search",
+            "idx",
+            "passage number 299 of many",
+            "--mode",
+            "hybrid",
+            "--json",
+        ]))
         .expect(0);
     assert!(found.stdout.lines().next().unwrap().contains("\"d299\""), "{found:#?}");
 }
@@ -97,9 +113,14 @@ fn ctrl_c_keeps_what_was_committed_and_says_how_to_go_on() {
 #[test]
 fn bad_lines_are_skipped_counted_and_named_or_stop_the_run() {
     let bench = Bench::new();
-    let mut corpus = b"{\"_id\": \"a\", \"text\": \"one\"}\n{\"_id\": \"b\"\n{\"text\": \"no id\"}\n".to_vec();
-    corpus.extend_from_slice(b"{\"_id\": \"e\", \"text\": \"\"}\n{\"_id\": \"f\", \"text\": \"\xff\"}\n");
-    corpus.extend_from_slice(b"{\"_id\": \"a\", \"text\": \"again\"}\n{\"_id\": \"g\", \"text\": \"two\"}\n");
+    let mut corpus =
+        b"{\"_id\": \"a\", \"text\": \"one\"}\n{\"_id\": \"b\"\n{\"text\": \"no id\"}\n".to_vec();
+    corpus.extend_from_slice(
+        b"{\"_id\": \"e\", \"text\": \"\"}\n{\"_id\": \"f\", \"text\": \"\xff\"}\n",
+    );
+    corpus.extend_from_slice(
+        b"{\"_id\": \"a\", \"text\": \"again\"}\n{\"_id\": \"g\", \"text\": \"two\"}\n",
+    );
     bench.file("bad.jsonl", corpus);
 
     let ran = bench.run(&with_toy(&["index", "idx", "bad.jsonl"])).expect(0);
@@ -127,7 +148,9 @@ fn a_million_characters_are_indexed_and_found() {
 fn a_folder_that_is_no_index_of_ours_is_refused_with_what_to_do() {
     let bench = Bench::new();
     bench.file("notes/readme.txt", "not an index");
-    for arguments in [vec!["search", "notes", "x"], vec!["search", "nowhere", "x"], vec!["inspect", "nowhere"]] {
+    for arguments in
+        [vec!["search", "notes", "x"], vec!["search", "nowhere", "x"], vec!["inspect", "nowhere"]]
+    {
         let ran = bench.run(&arguments).expect(1);
         assert!(ran.stderr.starts_with("error: "), "{ran:#?}");
         assert!(ran.stderr.contains("hint: "), "{ran:#?}");

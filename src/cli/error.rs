@@ -1,24 +1,30 @@
 //! Any error -> a message, what to type next, and an exit code.
 
+use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+use dense_plugin::OpenError;
+use tantivy::TantivyError;
+
 use super::ui::Ui;
+use crate::engine::EngineError;
+
+/// What to type where no index is.
+const INDEX: &str = "`tdense index DIR SOURCE...` makes an index in a new folder";
+
+/// What to type where another encoder is needed.
+const MODEL: &str =
+    "`tdense inspect DIR` names the encoder the index was made with; --model takes its folder";
+
+/// What to type where no model or no ONNX Runtime is.
+#[cfg(feature = "onnx")]
+const GET: &str = "`tdense model get` fetches ONNX Runtime and the default model; `--verify` repairs them";
 
 /// A command that was stopped by Ctrl-C, after it put everything in order.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Interrupted(pub(super) String);
-
-/// What to type next, carried beside an error.
-#[derive(Debug)]
-pub(super) struct Hint(pub(super) String);
-
-impl std::fmt::Display for Hint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Says what stopped the command. A reader of our output that has seen enough is no failure.
 pub(super) fn report(error: &anyhow::Error, ui: Ui) -> ExitCode {
@@ -29,7 +35,7 @@ pub(super) fn report(error: &anyhow::Error, ui: Ui) -> ExitCode {
     if error.is::<Interrupted>() { ExitCode::from(130) } else { ExitCode::FAILURE }
 }
 
-fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
@@ -46,4 +52,40 @@ fn message(error: &anyhow::Error) -> String {
         message.push_str(&cause);
     }
     message
+}
+
+fn hints(error: &anyhow::Error) -> Vec<String> {
+    error.chain().find_map(hint).map(str::to_owned).into_iter().collect()
+}
+
+fn hint(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+    if let Some(error) = cause.downcast_ref::<EngineError>() {
+        return match error {
+            EngineError::Open(error) => hint_of_open(error),
+            EngineError::Schema(_) => Some(INDEX),
+            EngineError::NoEncoder => Some(MODEL),
+            EngineError::Filter { .. } => Some("fields are `id` and `lang`, as in --filter 'lang:sw'"),
+            EngineError::Search(_) => None,
+        };
+    }
+    #[cfg(feature = "onnx")]
+    if cause.is::<crate::model::OpenError>() || cause.is::<crate::encoder::BuildError>() {
+        return Some(GET);
+    }
+    cause.downcast_ref::<OpenError>().and_then(hint_of_open)
+}
+
+fn hint_of_open(error: &OpenError) -> Option<&'static str> {
+    match error {
+        OpenError::OtherEncoder { .. } | OpenError::OtherDim { .. } => Some(MODEL),
+        OpenError::Tantivy(TantivyError::LockFailure(..)) => {
+            Some("another process writes to this index: wait for it to end")
+        }
+        OpenError::NotDense
+        | OpenError::NoDenseField
+        | OpenError::Tantivy(
+            TantivyError::OpenDirectoryError(_) | TantivyError::OpenReadError(_),
+        ) => Some(INDEX),
+        _ => None,
+    }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dense_eval::{
-    ByLanguage, Collection, DenseRetriever, Measure, Qrels, Report, Retriever, Run, Settings,
+    ByLanguage, Collection, DenseRetriever, Measure, Pool, Qrels, Report, Retriever, Run, Settings, Topic,
     dense_settings, evaluate, ranked_settings,
 };
 use dense_indexer::{Analyzers, Detector};
@@ -157,7 +157,7 @@ impl Measured<'_> {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let measures = &options.measures;
         if let Some(bm25) = bm25.as_ref().filter(|_| wants(System::Bm25)) {
-            let search = |topic: &_, pool: _| bm25.search(topic, pool, usize::MAX);
+            let search = |topic: &Topic, pool: Pool<'_>| bm25.search(topic, pool, usize::MAX);
             let settings = ranked_settings(collection, measures, threads, search)?;
             self.add(report, bm25, &settings)?;
         }
@@ -172,7 +172,7 @@ impl Measured<'_> {
             && wants(System::Hybrid)
         {
             let hybrid = HybridRetriever::new(bm25, dense);
-            let search = |topic: &_, pool: _| hybrid.search(topic, pool);
+            let search = |topic: &Topic, pool: Pool<'_>| hybrid.search(topic, pool);
             let settings = ranked_settings(collection, measures, threads, search)?;
             self.add(report, &hybrid, &settings)?;
         }
@@ -194,7 +194,7 @@ impl Measured<'_> {
         let run = system.retrieve_all(&self.collection.topics, RUN_DEPTH)?;
         let written = File::create(&file)
             .map_err(anyhow::Error::from)
-            .and_then(|out| Ok(run.write(BufWriter::new(out))?));
+            .and_then(|out| Ok(run.write(&mut BufWriter::new(out))?));
         written.with_context(|| format!("{}: cannot be written", file.display()))
     }
 

@@ -1,9 +1,7 @@
 //! Which encoder a command uses: the options that say so, and where models are looked for.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::Args;
 use dense_plugin::toy::ToyEncoder;
 use dense_plugin::{Dim, Encoder, Fingerprint};
@@ -26,20 +24,24 @@ pub(super) struct ModelOptions {
     #[cfg(feature = "onnx")]
     onnx: onnx::OnnxOptions,
     #[command(flatten)]
+    #[cfg(feature = "onnx")]
     cache: CacheOptions,
 }
 
 /// Where downloads and converted models are kept.
+#[cfg(feature = "onnx")]
 #[derive(Debug, Args)]
 pub(super) struct CacheOptions {
     /// Where ONNX Runtime and models are kept [default: tantivy-dense in the XDG cache folder]
     #[arg(long, value_name = "DIR", env = "TDENSE_CACHE", hide_env_values = true)]
-    cache: Option<PathBuf>,
+    cache: Option<std::path::PathBuf>,
 }
 
+#[cfg(feature = "onnx")]
 impl CacheOptions {
     /// The folder, which need not be there yet.
-    pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
+    pub(super) fn folder(&self) -> anyhow::Result<std::path::PathBuf> {
+        use anyhow::Context;
         use etcetera::BaseStrategy;
         if let Some(folder) = &self.cache {
             return Ok(folder.clone());

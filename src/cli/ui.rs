@@ -116,15 +116,6 @@ impl Progress {
         self.set(self.position + more);
     }
 
-    /// The work turned out longer or shorter than was said.
-    pub(super) fn set_length(&mut self, length: u64) {
-        self.length = Some(length);
-        if let Some(bar) = &self.bar {
-            bar.set_length(length);
-            bar.set_style(style(self.unit, self.length));
-        }
-    }
-
     /// A line that stays, above the bar.
     pub(super) fn note(&self, text: impl Display) {
         match &self.bar {

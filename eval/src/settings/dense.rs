@@ -12,10 +12,10 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
 use super::plan::{Plan, Ranks, Values};
-use super::{Settings, SettingsError, parallel};
+use super::{Pool, Settings, SettingsError, parallel};
 use crate::collection::Collection;
 use crate::measure::Measure;
 use crate::retriever::{RetrieveError, Retriever};
@@ -218,13 +218,21 @@ fn rank(target: (f32, u32), pool: impl Iterator<Item = (f32, u32)>) -> usize {
 pub struct DenseRetriever<'a> {
     name: String,
     queries: ArrayView2<'a, f32>,
-    passages: ArrayView2<'a, f32>,
-    collection: &'a Collection,
     topics: HashMap<&'a str, usize>,
+    all: Ranked<'a>,
+    by_language: HashMap<&'a str, Ranked<'a>>,
+}
+
+/// The passages of one pool.
+#[derive(Clone, Debug)]
+struct Ranked<'a> {
+    ids: Vec<&'a str>,
+    rows: CowArray<'a, f32, Ix2>,
 }
 
 impl<'a> DenseRetriever<'a> {
-    /// Takes the vectors of a collection, in the shapes of [`dense_settings`].
+    /// Takes the vectors of a collection, in the shapes of [`dense_settings`]. If it has several
+    /// languages, those of the passages are copied once, language by language.
     ///
     /// # Errors
     /// [`SettingsError`] if the shapes differ from that.
@@ -237,26 +245,41 @@ impl<'a> DenseRetriever<'a> {
     ) -> Result<Self, SettingsError> {
         check(&queries, &passages, collection)?;
         let topics = collection.topics.iter().map(|topic| topic.id.as_str()).zip(0..).collect();
-        Ok(Self { name: name.into(), queries, passages, collection, topics })
+        let ids: Vec<&str> =
+            collection.passages.iter().map(|passage| passage.id.as_str()).collect();
+        let languages = collection.languages();
+        let several = if languages.len() > 1 { languages } else { Vec::new() };
+        let pool = |language: &'a str| {
+            let is_there =
+                |&at: &usize| collection.passages[at].language.as_deref() == Some(language);
+            let numbers: Vec<usize> = (0..ids.len()).filter(is_there).collect();
+            let rows = passages.select(Axis(0), &numbers).into();
+            (language, Ranked { ids: numbers.iter().map(|&at| ids[at]).collect(), rows })
+        };
+        let by_language = several.into_iter().map(pool).collect();
+        let all = Ranked { ids, rows: passages.into() };
+        Ok(Self { name: name.into(), queries, topics, all, by_language })
     }
-}
 
-impl Retriever for DenseRetriever<'_> {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn retrieve(&self, topic: &Topic, depth: usize) -> Result<Vec<Hit>, RetrieveError> {
+    /// The best `depth` passages of a pool, best first.
+    ///
+    /// # Errors
+    /// [`RetrieveError`] if the topic has no vector, or a score is not finite.
+    pub fn search(
+        &self,
+        topic: &Topic,
+        pool: Pool<'_>,
+        depth: usize,
+    ) -> Result<Vec<Hit>, RetrieveError> {
         let row = self.topics.get(topic.id.as_str()).copied();
         let row = row.ok_or_else(|| RetrieveError::new(topic, "it has no vector"))?;
-        let mut scores = Array2::zeros((1, self.passages.nrows()));
-        product(&self.queries.slice(s![row..=row, ..]), &self.passages, &mut scores);
-        let passages = &self.collection.passages;
-        let mut hits: Vec<(f32, &str)> = scores
-            .iter()
-            .copied()
-            .zip(passages.iter().map(|passage| passage.id.as_str()))
-            .collect();
+        let Ranked { ids, rows } = match pool {
+            Pool::Language(language) => self.by_language.get(language).unwrap_or(&self.all),
+            Pool::All => &self.all,
+        };
+        let mut scores = Array2::zeros((1, ids.len()));
+        product(&self.queries.slice(s![row..=row, ..]), &rows.view(), &mut scores);
+        let mut hits: Vec<(f32, &str)> = scores.iter().copied().zip(ids.iter().copied()).collect();
         if hits.iter().any(|(score, _)| !score.is_finite()) {
             return Err(RetrieveError::new(topic, "a score is not a finite number"));
         }
@@ -270,5 +293,15 @@ impl Retriever for DenseRetriever<'_> {
         }
         hits.sort_unstable_by(ranking);
         Ok(hits.into_iter().map(|(score, id)| Hit { id: id.to_owned(), score }).collect())
+    }
+}
+
+impl Retriever for DenseRetriever<'_> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn retrieve(&self, topic: &Topic, depth: usize) -> Result<Vec<Hit>, RetrieveError> {
+        self.search(topic, Pool::All, depth)
     }
 }

@@ -1,0 +1,167 @@
+//! Finds ONNX Runtime, loads it while the program runs, and opens graphs with it.
+//!
+//! Invariant: a library that is absent, damaged, too old or something else is an error, never a panic or a crash: what
+//! loading alone would not survive (a file cut short) is looked for before.
+//!
+//! Left out on purpose: the search path of the system. Which library runs decides what vectors come out, so it is the
+//! one that was fetched, or one that is named.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use ort::environment::Environment;
+use ort::session::Session;
+
+use super::device::Device;
+
+/// The release of ONNX Runtime that is fetched and tested with.
+pub const RUNTIME_VERSION: &str = "1.31.1";
+
+/// ONNX Runtime keeps its environment for the process's life, and loads but once.
+static LOADED: Mutex<Option<Environment>> = Mutex::new(None);
+
+/// ONNX Runtime, loaded. The first library that a process loads stays: later ones are not looked at.
+#[derive(Clone)]
+pub struct Runtime {
+    environment: Environment,
+}
+
+impl Runtime {
+    /// Loads a library file.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] if it is absent, damaged, too old, or no ONNX Runtime.
+    pub fn load(library: &Path) -> Result<Self, RuntimeError> {
+        let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(environment) = &*loaded {
+            return Ok(Self { environment: environment.clone() });
+        }
+        // A relative path would be looked for beside the program.
+        let path = std::path::absolute(library).unwrap_or_else(|_| library.to_owned());
+        if !path.is_file() {
+            return Err(RuntimeError::Missing { library: path });
+        }
+        match is_cut_short(&path) {
+            Ok(false) => {}
+            Ok(true) => return Err(RuntimeError::CutShort { library: path }),
+            Err(source) => return Err(RuntimeError::Io { library: path, source }),
+        }
+        let fail = |source: Box<dyn std::error::Error + Send + Sync>| RuntimeError::Load {
+            library: path.clone(),
+            reason: source.to_string(),
+        };
+        let builder = ort::init_from(&path).map_err(|error| fail(error.to_string().into()))?;
+        let environment = builder.with_name("tantivy-dense").build().map_err(|e| fail(e.into()))?;
+        *loaded = Some(environment.clone());
+        Ok(Self { environment })
+    }
+
+    /// Where `tdense model get` puts the library in its cache folder.
+    pub fn library_in(cache: &Path) -> PathBuf {
+        cache
+            .join(format!("onnxruntime-{RUNTIME_VERSION}"))
+            .join(format!("libonnxruntime.so.{RUNTIME_VERSION}"))
+    }
+
+    /// What the library says of itself: version, commit, compiler flags.
+    pub fn build_info(&self) -> &'static str {
+        ort::info()
+    }
+
+    /// Opens a graph file. `threads` is at least 1.
+    pub(crate) fn open(
+        &self,
+        graph: &Path,
+        threads: usize,
+        device: Device,
+    ) -> Result<Session, RuntimeError> {
+        match device {
+            Device::Auto | Device::Cpu => {}
+            Device::Cuda(_) => return Err(RuntimeError::NoCuda { device }),
+        }
+        let open = || -> ort::Result<Session> {
+            let mut builder =
+                Session::builder(&self.environment)?.with_intra_threads(threads)?.with_inter_threads(1)?;
+            builder.commit_from_file(graph)
+        };
+        open().map_err(|source| RuntimeError::Graph { graph: graph.to_owned(), source })
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+/// Whether an ELF file ends before its section headers, which come last. Loading such a file would kill the process
+/// when it touches a page that is not there. What is no ELF file is left to the loader, which says so.
+fn is_cut_short(library: &Path) -> io::Result<bool> {
+    let mut file = File::open(library)?;
+    let length = file.metadata()?.len();
+    let mut header = Vec::with_capacity(64);
+    file.by_ref().take(64).read_to_end(&mut header)?;
+    if header.len() < 64 {
+        return Ok(true);
+    }
+    if !header.starts_with(b"\x7fELF\x02\x01") {
+        return Ok(false);
+    }
+    let u16_at = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
+    let sections = u64::from_le_bytes(std::array::from_fn(|i| header[0x28 + i]));
+    let end = sections.checked_add(u16_at(0x3a) * u16_at(0x3c));
+    Ok(end.is_none_or(|end| end > length))
+}
+
+/// Why ONNX Runtime, or a graph, could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message explains its fields")]
+pub enum RuntimeError {
+    /// Nothing has been fetched, or another place was meant.
+    #[error("{library}: ONNX Runtime is not there; `tdense model get` fetches it", library = library.display())]
+    Missing { library: PathBuf },
+    /// A copy or a download was interrupted.
+    #[error("{library}: the library is cut short; delete it and run `tdense model get`", library = library.display())]
+    CutShort { library: PathBuf },
+    /// The system's loader, or the library itself, refused.
+    #[error("{library}: cannot be loaded as ONNX Runtime {RUNTIME_VERSION}: {reason}", library = library.display())]
+    Load { library: PathBuf, reason: String },
+    /// The file system refused.
+    #[error("{library}: cannot be read", library = library.display())]
+    Io { library: PathBuf, source: io::Error },
+    /// The graph file is damaged, or needs another ONNX Runtime.
+    #[error("{graph}: ONNX Runtime cannot open this graph", graph = graph.display())]
+    Graph { graph: PathBuf, source: ort::Error },
+    /// The program was built without CUDA.
+    #[error("device {device} is not there: this build has no CUDA; use --device cpu")]
+    NoCuda { device: Device },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_ends_before_its_section_headers_is_cut_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let library = folder.path().join("lib.so");
+        let mut header = b"\x7fELF\x02\x01".to_vec();
+        header.resize(64, 0);
+        header[0x28..0x30].copy_from_slice(&100_u64.to_le_bytes());
+        header[0x3a] = 10; // bytes a section header
+        header[0x3c] = 2; // section headers
+        for (length, cut) in [(10, true), (64, true), (119, true), (120, false)] {
+            header.resize(length, 0);
+            std::fs::write(&library, &header[..length]).unwrap();
+            assert_eq!(is_cut_short(&library).unwrap(), cut, "{length} bytes");
+            header.resize(64.max(length), 0);
+            header[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        }
+        std::fs::write(&library, [b'x'; 64]).unwrap();
+        assert!(!is_cut_short(&library).unwrap());
+    }
+}

@@ -1,0 +1,151 @@
+//! Texts into batches of token ids and masks.
+//!
+//! Invariant: every text is in exactly one batch; a batch, padding included, holds at most the tokens it was
+//! allowed, or one text. Texts of like length share a batch, so little is padded.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use tokenizers::{Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
+
+/// No tokenizer of ours makes fewer tokens of a text: what is past so many characters a token of the limit cannot
+/// count, and is cut before tokenizing, which takes time for each character.
+const CHARS_A_TOKEN: usize = 64;
+
+/// A tokenizer file, opened.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    tokenizer: Tokenizer,
+    limit: usize,
+}
+
+/// One text as token ids.
+#[derive(Debug)]
+pub(super) struct Tokenized {
+    pub(super) ids: Vec<u32>,
+    pub(super) truncated: bool,
+}
+
+/// Texts to run together.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Batch {
+    /// Which texts, in the order of their rows.
+    pub(super) texts: Vec<usize>,
+    /// Tokens a row, padding included.
+    pub(super) seq: usize,
+    /// Token ids, `[texts, seq]`.
+    pub(super) ids: Vec<i64>,
+    /// 1 for a token, 0 for padding, `[texts, seq]`.
+    pub(super) mask: Vec<i64>,
+}
+
+impl Tokens {
+    /// Opens `tokenizer.json`. Texts are cut after `limit` tokens, special ones included.
+    pub(super) fn open(file: &Path, limit: usize) -> Result<Self, TokenizeError> {
+        let fail = |source| TokenizeError::Open { file: file.to_owned(), source };
+        let mut tokenizer = Tokenizer::from_file(file).map_err(fail)?;
+        let truncation = TruncationParams {
+            max_length: limit,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+            direction: TruncationDirection::Right,
+        };
+        tokenizer.with_truncation(Some(truncation)).map_err(fail)?;
+        tokenizer.with_padding(None);
+        Ok(Self { tokenizer, limit })
+    }
+
+    /// Tokenizes one text behind its prefix.
+    pub(super) fn encode(&self, prefix: &str, text: &str) -> Result<Tokenized, TokenizeError> {
+        let (text, cut) = match text.char_indices().nth(self.limit.saturating_mul(CHARS_A_TOKEN)) {
+            Some((end, _)) => (&text[..end], true),
+            None => (text, false),
+        };
+        let text = if prefix.is_empty() {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned([prefix, text].concat())
+        };
+        let encoding = self.tokenizer.encode_fast(text, true).map_err(TokenizeError::Text)?;
+        let truncated = cut || !encoding.get_overflowing().is_empty();
+        if encoding.is_empty() {
+            return Err(TokenizeError::Empty);
+        }
+        Ok(Tokenized { ids: encoding.get_ids().to_vec(), truncated })
+    }
+}
+
+/// Groups texts by length, the longest first, so that memory is at its largest at the start.
+pub(super) fn batches(texts: &[Tokenized], tokens: usize) -> Vec<Batch> {
+    let mut order: Vec<usize> = (0..texts.len()).collect();
+    order.sort_by_key(|&text| std::cmp::Reverse(texts[text].ids.len()));
+    let mut batches = Vec::new();
+    let mut rest = &order[..];
+    while let Some(&first) = rest.first() {
+        let seq = texts[first].ids.len().max(1);
+        let (group, others) = rest.split_at(rest.len().min((tokens / seq).max(1)));
+        batches.push(batch(texts, group, seq));
+        rest = others;
+    }
+    batches
+}
+
+fn batch(texts: &[Tokenized], group: &[usize], seq: usize) -> Batch {
+    // Padding is masked: any id that every vocabulary has will do.
+    let mut ids = vec![0; group.len() * seq];
+    let mut mask = vec![0; group.len() * seq];
+    for (row, &text) in group.iter().enumerate() {
+        let (start, tokens) = (row * seq, &texts[text].ids);
+        ids[start..].iter_mut().zip(tokens).for_each(|(to, &id)| *to = i64::from(id));
+        mask[start..start + tokens.len()].fill(1);
+    }
+    Batch { texts: group.to_vec(), seq, ids, mask }
+}
+
+/// Why texts could not be tokenized.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message explains its fields")]
+pub enum TokenizeError {
+    /// The file is damaged or of another release.
+    #[error("{file}: cannot be read as a tokenizer", file = file.display())]
+    Open { file: PathBuf, source: tokenizers::Error },
+    /// The tokenizer failed.
+    #[error("the tokenizer failed on a text")]
+    Text(#[source] tokenizers::Error),
+    /// A tokenizer that marks neither begin nor end gives nothing for an empty text.
+    #[error("the tokenizer gave no token for a text, so there is nothing to encode")]
+    Empty,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_text_is_in_one_batch_and_batches_stay_within_bounds(
+            lengths in proptest::collection::vec(1_usize..40, 0..50),
+            most in 1_usize..200,
+        ) {
+            let texts: Vec<Tokenized> = (lengths.iter().zip(1_u32..))
+                .map(|(&n, id)| Tokenized { ids: vec![id; n], truncated: false })
+                .collect();
+            let mut seen = vec![0; texts.len()];
+            for batch in batches(&texts, most) {
+                prop_assert!(batch.ids.len() <= most || batch.texts.len() == 1);
+                prop_assert_eq!(batch.ids.len(), batch.texts.len() * batch.seq);
+                for (row, &text) in batch.texts.iter().enumerate() {
+                    seen[text] += 1;
+                    let row = row * batch.seq..(row + 1) * batch.seq;
+                    let (ids, mask) = (&batch.ids[row.clone()], &batch.mask[row]);
+                    let id = i64::from(texts[text].ids[0]);
+                    prop_assert!(ids.iter().zip(mask).all(|(&i, &m)| i == id * m));
+                    prop_assert_eq!(mask.iter().sum::<i64>(), lengths[text] as i64);
+                }
+            }
+            prop_assert!(seen.iter().all(|&n| n == 1));
+        }
+    }
+}

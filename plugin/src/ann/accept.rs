@@ -92,7 +92,9 @@ mod tests {
         #[test]
         fn a_row_set_is_a_set(rows in prop::collection::btree_set(0u32..300, 0..60)) {
             let mut set = RowSet::none(300);
-            rows.iter().for_each(|row| set.insert(*row));
+            for row in &rows {
+                set.insert(*row);
+            }
             prop_assert_eq!(set.iter().collect::<BTreeSet<_>>(), rows.clone());
             prop_assert_eq!(set.count() as usize, rows.len());
             prop_assert!((0..400).all(|row| set.contains(row) == rows.contains(&row)));

@@ -202,7 +202,7 @@ impl DenseIndex {
     /// [`OpenError::Tantivy`] if another writer is open or the budget is too small.
     pub fn writer<D: Document>(&self, memory_budget: usize) -> Result<DenseWriter<D>, OpenError> {
         refuse_settings(self.index.settings())?;
-        Ok(DenseWriter::new(self.clone(), self.index.writer(memory_budget)?))
+        Ok(DenseWriter::new(self, self.index.writer(memory_budget)?))
     }
 
     /// A writer with `threads` threads, which share the budget in bytes (each needs 15 MB).
@@ -221,7 +221,7 @@ impl DenseIndex {
             return Err(TantivyError::InvalidArgument(zero).into());
         }
         let writer = self.index.writer_with_num_threads(threads, memory_budget)?;
-        Ok(DenseWriter::new(self.clone(), writer))
+        Ok(DenseWriter::new(self, writer))
     }
 
     /// A reader that follows commits by itself, a little later, as Tantivy's does.

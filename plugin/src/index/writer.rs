@@ -94,8 +94,8 @@ struct WaitingText {
 }
 
 impl<D: Document> DenseWriter<D> {
-    pub(super) fn new(index: DenseIndex, writer: IndexWriter<WithRows<D>>) -> Self {
-        let plan = Plan::of(&index);
+    pub(super) fn new(index: &DenseIndex, writer: IndexWriter<WithRows<D>>) -> Self {
+        let plan = Plan::of(index);
         let totals = EncodingTotals::default();
         Self { writer, plan, batch: BATCH, waiting: Vec::new(), texts: 0, totals, broken: false }
     }

@@ -74,7 +74,7 @@ pub(crate) const ONE_ROW_A_DOC: u32 = 2;
 pub(crate) const NO_SOURCE: u64 = u64::MAX;
 
 /// What a section holds. The numbers are on disk and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Rows = 1,
     Docs = 2,
@@ -273,7 +273,7 @@ fn parse_field(bytes: &mut Bytes<'_>, at: &mut u64) -> Result<FieldEntry, Format
         };
         let wanted = per_row.map_or(length, |bytes| bytes * u64::from(rows));
         let end = offset.checked_add(length).ok_or_else(damaged)?;
-        let ascending = sections.last().is_none_or(|last| last.kind < kind);
+        let ascending = sections.last().is_none_or(|last| (last.kind as u32) < code);
         if length != wanted || align(*at) != Some(offset) || !ascending {
             return Err(damaged());
         }

@@ -67,7 +67,7 @@ struct Source<'a> {
 
 impl Source<'_> {
     /// The rows that live on, with their docs in the target.
-    fn alive(&self) -> impl Iterator<Item = (u32, DocId)> + '_ {
+    fn alive(&self) -> impl Iterator<Item = (u32, DocId)> + Clone + '_ {
         let new_ids = self.docs.iter().map(|doc| self.new_ids[doc as usize]);
         (0u32..).zip(new_ids).filter(|(_, doc)| *doc != TERMINATED)
     }
@@ -130,7 +130,7 @@ fn merge_field<W: Write>(
         dim: field.options.dim(),
         metric: field.options.get_metric(),
         rows: u32::try_from(docs().count()).map_err(io::Error::other)?,
-        flags: doc_flags(docs()),
+        flags: doc_flags(&docs()),
         refused: sources.iter().map(|source| source.open.refused()).fold(0, u32::saturating_add),
         sections,
     });

@@ -8,6 +8,8 @@
 
 mod file;
 pub(crate) mod format;
+#[cfg(test)]
+mod format_tests;
 mod languages;
 mod merge;
 mod reader;

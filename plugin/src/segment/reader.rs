@@ -2,6 +2,7 @@
 //!
 //! Invariant: what [`OpenField`] gives out was range-checked: a row's doc is below `max_doc`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -209,7 +210,7 @@ impl<'a> Docs<'a> {
     }
 
     /// The doc of each row.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = DocId> + 'a {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = DocId> + Clone + 'a {
         self.table.iter().map(|doc| doc.get())
     }
 
@@ -240,18 +241,20 @@ impl<'a> Docs<'a> {
         if self.iter().any(|doc| doc >= max_doc) {
             return false;
         }
-        doc_flags(self.iter()) == self.flags
+        doc_flags(&self.iter()) == self.flags
     }
 }
 
 /// The flags that a row → doc table has.
-pub(crate) fn doc_flags(docs: impl Iterator<Item = DocId>) -> u32 {
-    let mut docs: Vec<DocId> = docs.collect();
-    let in_order = docs.is_sorted();
-    if !in_order {
-        docs.sort_unstable();
-    }
-    let one_each = docs.windows(2).all(|pair| pair[0] != pair[1]);
+pub(crate) fn doc_flags(docs: &(impl Iterator<Item = DocId> + Clone)) -> u32 {
+    let pairs = || docs.clone().zip(docs.clone().skip(1));
+    let in_order = pairs().all(|(doc, next)| doc <= next);
+    let one_each = if in_order {
+        pairs().all(|(doc, next)| doc < next)
+    } else {
+        let mut seen = HashSet::new();
+        docs.clone().all(|doc| seen.insert(doc))
+    };
     u32::from(in_order) * IN_DOC_ORDER + u32::from(one_each) * ONE_ROW_A_DOC
 }
 

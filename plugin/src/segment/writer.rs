@@ -157,7 +157,7 @@ impl Column {
             dim: field.options.dim(),
             metric: field.options.get_metric(),
             rows: u32::try_from(self.docs.len()).map_err(io::Error::other)?,
-            flags: doc_flags(self.docs.iter().copied()),
+            flags: doc_flags(&self.docs.iter().copied()),
             refused: self.refused,
             sections,
         });

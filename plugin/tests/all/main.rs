@@ -1,0 +1,14 @@
+//! The dense field from outside, against brute force and against what goes wrong.
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy sees tests only where the attribute is, not their helpers"
+)]
+
+mod directory;
+mod encoding;
+mod life_cycle;
+mod model;
+mod queries;
+mod race;
+mod refusals;
+mod support;

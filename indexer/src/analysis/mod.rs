@@ -213,8 +213,8 @@ mod tests {
             let english = "en".parse().unwrap();
             format!("{:?}", Analyzers::default().query(field, &english, text))
         };
-        assert_eq!(query(""), format!("{:?}", EmptyQuery));
-        assert_eq!(query("?!"), format!("{:?}", EmptyQuery));
+        assert_eq!(query(""), format!("{EmptyQuery:?}"));
+        assert_eq!(query("?!"), format!("{EmptyQuery:?}"));
         assert!(query("to be or not to be").contains("boost=2"), "{}", query("to be to"));
         assert!(!query("to be").contains("boost"), "{}", query("to be"));
     }
@@ -223,7 +223,7 @@ mod tests {
         #[test]
         fn tokens_of_any_text_lie_in_it_in_order(
             text in "\\PC{0,40}|[a-zİIß一-龥ก-๎가-힣\u{300}\u{200d}0-9 ]{0,40}",
-            language in prop::sample::select(vec!["en", "tr", "ar", "zh", "th", "el", "und", "sr"]),
+            language in prop::sample::select(vec!["en", "tr", "ar", "zh", "th", "el", "und", "hi"]),
         ) {
             let mut before = 0;
             for (position, token) in analyze(language, &text).into_iter().enumerate() {

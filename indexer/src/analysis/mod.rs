@@ -103,6 +103,9 @@ impl Analyzers {
 
     /// Documents that hold any term of a text, scored by BM25. A term that the text repeats counts
     /// as often. A text without terms finds nothing.
+    ///
+    /// A query whose language is not known (`und`) is not stemmed, so it misses the other forms of
+    /// a word in documents whose language has a stemmer.
     pub fn query(&self, field: Field, language: &LanguageTag, text: &str) -> Box<dyn Query> {
         let mut counts = BTreeMap::<String, u16>::new();
         for token in self.analyze(language, text).tokens {

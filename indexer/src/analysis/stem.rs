@@ -3,7 +3,7 @@
 use frostem::{Algorithm, Stemmer};
 
 /// The Snowball stemmer of a language: Tantivy's 18, and of the others in the same library those
-/// that are measured to help (tests/bm25.rs): Hindi, and Indonesian, which Malay shares because
+/// that are measured to help (tests/all/bm25.rs): Hindi, and Indonesian, which Malay shares because
 /// detection does not tell the two apart.
 pub(super) fn stemmer(language: &str) -> Option<Stemmer> {
     let algorithm = match language {

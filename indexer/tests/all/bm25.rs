@@ -1,9 +1,7 @@
 //! BM25 on XQuAD-R, each language's questions against its own sentences: the analysers' bar.
 
-#![expect(clippy::unwrap_used, reason = "a test program")]
-
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dense_plugin::LanguageTag;
 use serde_json::Value;
@@ -14,13 +12,9 @@ use tantivy::schema::{
 use tantivy::{Index, TantivyDocument};
 use tantivy_dense_indexer::{Analyzers, Stemming};
 
-const LANGUAGES: [&str; 11] = ["ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"];
+use crate::support::data;
 
-/// Where the data lies, if it is here.
-#[expect(clippy::disallowed_methods, reason = "the data's folder comes from outside")]
-fn data() -> Option<PathBuf> {
-    std::env::var("TDENSE_DATA").ok().map(PathBuf::from)
-}
+const LANGUAGES: [&str; 11] = ["ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"];
 
 struct Questions {
     sentences: Vec<String>,
@@ -121,10 +115,7 @@ fn mean_average_precision(data: &Questions, analyzers: Analyzers, language: &Lan
 
 #[test]
 fn bm25_reaches_its_bar_on_xquad_r() {
-    let Some(data) = data() else {
-        println!("skipped: set TDENSE_DATA to the data folder to measure BM25 on XQuAD-R");
-        return;
-    };
+    let Some(data) = data("BM25") else { return };
     let mut means = BTreeMap::<&str, f64>::new();
     for language in LANGUAGES {
         let questions = read(&data.join(format!("eval/xquad-r/{language}.json")));
@@ -142,10 +133,7 @@ fn bm25_reaches_its_bar_on_xquad_r() {
 
 #[test]
 fn stemmers_help_where_a_language_has_one() {
-    let Some(data) = data() else {
-        println!("skipped: set TDENSE_DATA to the data folder to measure BM25 on TyDiQA-R");
-        return;
-    };
+    let Some(data) = data("BM25") else { return };
     for language in ["ar", "bn", "en", "fi", "id", "ko", "ru", "sw", "te"] {
         let questions = read_beir(&data.join(format!("eval/tydiqa-r/{language}")));
         let tag = language.parse().unwrap();

@@ -1,7 +1,5 @@
 //! Whole runs: what is in the index afterwards, and what the run says.
 
-#![expect(clippy::unwrap_used, reason = "a test program")]
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};

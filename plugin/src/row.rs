@@ -49,6 +49,34 @@ impl DenseRow {
         self
     }
 
+    pub(crate) fn from_parts(
+        vector: Vec<f32>,
+        language: Option<LanguageTag>,
+        source: Option<Range<u32>>,
+    ) -> Self {
+        Self { vector, language, source }
+    }
+
+    /// The vector.
+    pub fn vector(&self) -> &[f32] {
+        &self.vector
+    }
+
+    /// The vector, without the rest.
+    pub fn into_vector(self) -> Vec<f32> {
+        self.vector
+    }
+
+    /// The language of the text behind the vector, where known.
+    pub fn get_language(&self) -> Option<&LanguageTag> {
+        self.language.as_ref()
+    }
+
+    /// Which bytes of the source text the vector stands for, where known.
+    pub fn get_source(&self) -> Option<Range<u32>> {
+        self.source.clone()
+    }
+
     /// The row as the value of a dense field in a document.
     pub fn to_bytes(&self) -> Vec<u8> {
         encode(&self.vector, self.language.as_ref(), self.source.as_ref())

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tantivy::directory::error::OpenReadError;
 use tantivy::directory::{Directory, WatchCallback, WatchHandle};
+use tantivy::error::DataCorruption;
 use tantivy::index::SegmentId;
 use tantivy::schema::Field;
 use tantivy::{DocAddress, Index, IndexReader, ReloadPolicy, Searcher, TantivyError, Warmer};
@@ -16,6 +17,7 @@ use tantivy::{DocAddress, Index, IndexReader, ReloadPolicy, Searcher, TantivyErr
 use crate::cache::{SegmentWarmer, Segments};
 use crate::language::LanguageTag;
 use crate::query::{options_of, rows_of};
+use crate::row::DenseRow;
 use crate::segment::OpenField;
 use crate::vector::Vectors;
 
@@ -119,6 +121,13 @@ pub trait DenseSearcher {
     /// If the field is not dense, the address is not of this searcher, or the file is damaged.
     fn vectors(&self, field: Field, document: DocAddress) -> tantivy::Result<Vectors>;
 
+    /// The rows of one document in one field with their languages and places, in the order in
+    /// which they were given. Empty if it has none. The document may be deleted.
+    ///
+    /// # Errors
+    /// As [`DenseSearcher::vectors`].
+    fn dense_rows(&self, field: Field, document: DocAddress) -> tantivy::Result<Vec<DenseRow>>;
+
     /// What the segments hold.
     ///
     /// # Errors
@@ -166,8 +175,15 @@ impl DenseSearcher for Searcher {
         let segments = Segments::of_index(self.index())?;
         let dim = options_of(&segments, self, field)?.options.dim();
         let rows = rows_of(&segments.of_searcher(self)?, field, document)?;
-        Vectors::from_flat(dim, rows.concat())
-            .map_err(|error| TantivyError::InternalError(error.to_string()))
+        let flat = rows.iter().flat_map(|row| row.vector().iter().copied()).collect();
+        // Numbers are checked before they are written: others are damage.
+        Vectors::from_flat(dim, flat).map_err(|error| DataCorruption::comment_only(error).into())
+    }
+
+    fn dense_rows(&self, field: Field, document: DocAddress) -> tantivy::Result<Vec<DenseRow>> {
+        let segments = Segments::of_index(self.index())?;
+        options_of(&segments, self, field)?;
+        rows_of(&segments.of_searcher(self)?, field, document)
     }
 
     fn dense_segments(&self) -> tantivy::Result<Vec<SegmentSummary>> {

@@ -11,6 +11,7 @@ use super::hits::{Hit, HitsWeight, keep_best};
 use super::search::{self, Target};
 use crate::cache::Segments;
 use crate::field::{DenseField, DenseOptions, FieldError};
+use crate::row::DenseRow;
 use crate::segment::OpenSegment;
 use crate::vector::{VectorError, check_row};
 
@@ -137,7 +138,10 @@ impl KnnQuery {
     fn vectors(&self, open: &[Arc<OpenSegment>]) -> tantivy::Result<Vec<Vec<f32>>> {
         match &self.near {
             Near::Vector(vector) => Ok(vec![vector.to_vec()]),
-            Near::Document { at, .. } => rows_of(open, self.field, *at),
+            Near::Document { at, .. } => {
+                let rows = rows_of(open, self.field, *at)?;
+                Ok(rows.into_iter().map(DenseRow::into_vector).collect())
+            }
         }
     }
 }
@@ -162,18 +166,13 @@ pub(crate) fn rows_of(
     open: &[Arc<OpenSegment>],
     field: Field,
     at: DocAddress,
-) -> tantivy::Result<Vec<Vec<f32>>> {
+) -> tantivy::Result<Vec<DenseRow>> {
     let Some(segment) = open.get(at.segment_ord as usize) else {
         return Err(KnnError::NoDocument { at }.into());
     };
     let Some(field) = segment.field(field) else { return Ok(Vec::new()) };
-    let rows = field.rows();
-    let row = |row| {
-        let mut vector = vec![0.0; rows.dim().get()];
-        rows.copy_row(row, &mut vector);
-        vector
-    };
-    Ok(field.docs()?.rows_of(at.doc_id).into_iter().map(row).collect())
+    let rows = field.docs()?.rows_of(at.doc_id);
+    Ok(rows.into_iter().map(|row| field.row(row)).collect())
 }
 
 impl Query for KnnQuery {

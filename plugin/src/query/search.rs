@@ -101,3 +101,74 @@ fn as_tantivy(error: AnnError) -> TantivyError {
         other => TantivyError::InternalError(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Write;
+
+    use proptest::prelude::*;
+    use tantivy::directory::OwnedBytes;
+    use tantivy::index::SegmentId;
+    use tantivy::schema::Schema;
+
+    use super::*;
+    use crate::segment::file::VecFileWriter;
+    use crate::segment::format::{FieldEntry, Kind, VecFile};
+    use crate::segment::reader::doc_flags;
+    use crate::{DenseField, DenseOptions, DenseSchemaBuilder, Dim, Metric};
+
+    /// A field of one dimension, its rows in any order of docs, as a merge may leave them.
+    fn field(rows: &[(DocId, f32)]) -> OpenField {
+        let dim = Dim::new(1).unwrap();
+        let mut schema = Schema::builder();
+        schema.add_dense_field("v", DenseOptions::new(dim).metric(Metric::Dot));
+        let mut file = VecFileWriter::new(Vec::new(), 20).unwrap();
+        let mut put =
+            |kind, bytes: Vec<u8>| file.section(kind, |out| out.write_all(&bytes)).unwrap();
+        let sections = vec![
+            put(Kind::Rows, rows.iter().flat_map(|(_, x)| x.to_le_bytes()).collect()),
+            put(Kind::Docs, rows.iter().flat_map(|(doc, _)| doc.to_le_bytes()).collect()),
+        ];
+        file.field(FieldEntry {
+            field: 0,
+            dim,
+            metric: Metric::Dot,
+            rows: u32::try_from(rows.len()).unwrap(),
+            flags: doc_flags(&rows.iter().map(|(doc, _)| *doc)),
+            refused: 0,
+            sections,
+        });
+        let file = VecFile::parse(OwnedBytes::new(file.finish().unwrap())).unwrap();
+        let dense = DenseField::all(&schema.build()).unwrap().remove(0);
+        OpenField::open(SegmentId::generate_random(), &file, &dense).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn rows_in_any_order_make_the_documents_that_brute_force_finds(
+            rows in prop::collection::vec((0u32..20, (-2i8..3).prop_map(f32::from)), 0..60),
+            passing in prop::collection::btree_set(0u32..20, 0..20),
+            k in 0usize..25,
+        ) {
+            let field = field(&rows);
+            let docs = field.docs().unwrap();
+            let accept = Accept::Rows(RowSet::from_fn(field.rows().rows(), |row| {
+                passing.contains(&docs.of(row))
+            }));
+            let mut best: BTreeMap<DocId, f32> = BTreeMap::new();
+            for (doc, x) in rows.iter().filter(|(doc, _)| passing.contains(doc)) {
+                best.entry(*doc).and_modify(|known| *known = known.max(*x)).or_insert(*x);
+            }
+            let mut expected: Vec<(DocId, f32)> = best.into_iter().collect();
+            expected.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            expected.truncate(k);
+            prop_assert_eq!(best_docs(&field, &[1.0], k, &accept).unwrap(), expected);
+            for doc in 0..20 {
+                let of_doc = (0u32..).zip(&rows).filter(|(_, row)| row.0 == doc);
+                let of_doc: Vec<u32> = of_doc.map(|(row, _)| row).collect();
+                prop_assert_eq!(docs.rows_of(doc), of_doc);
+            }
+        }
+    }
+}

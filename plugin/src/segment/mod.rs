@@ -6,13 +6,13 @@
 //! Invariants: every segment has `.vec`; a merge copies rows and never encodes; nothing that a
 //! document holds makes indexing fail.
 
-mod file;
+pub(crate) mod file;
 pub(crate) mod format;
 #[cfg(test)]
 mod format_tests;
 mod languages;
 mod merge;
-mod reader;
+pub(crate) mod reader;
 mod writer;
 
 use std::collections::BTreeMap;

@@ -22,6 +22,7 @@ use super::languages::read_tags;
 use crate::ann::{AnnBackend, AnnIndex, Exact, RowsView};
 use crate::field::{AnnRecipe, DenseField};
 use crate::language::LanguageTag;
+use crate::row::DenseRow;
 
 /// The dense fields of one segment, open.
 #[derive(Debug)]
@@ -94,7 +95,11 @@ pub(crate) struct OpenField {
 }
 
 impl OpenField {
-    fn open(segment: SegmentId, file: &VecFile, schema: &DenseField) -> Result<Self, ReadError> {
+    pub(crate) fn open(
+        segment: SegmentId,
+        file: &VecFile,
+        schema: &DenseField,
+    ) -> Result<Self, ReadError> {
         let name = || file_name(segment);
         let bad = |what| ReadError::Format { file: name(), source: FormatError::Damaged { what } };
         let Some(entry) = file.fields.iter().find(|e| e.field == schema.field.field_id()) else {
@@ -172,6 +177,19 @@ impl OpenField {
         let Some(bytes) = &self.sources else { return NO_SOURCE };
         let places = <[U64<LE>]>::ref_from_bytes(bytes.as_slice()).expect("rows × 8 bytes");
         places[row as usize].get()
+    }
+
+    /// A row with all that is known about it.
+    pub(crate) fn row(&self, row: u32) -> DenseRow {
+        let mut vector = vec![0.0; self.rows.dim().get()];
+        self.rows.copy_row(row, &mut vector);
+        let language = self.languages().and_then(|languages| languages.of(row)).cloned();
+        let place = self.source_bits(row).to_le_bytes();
+        let [start, end] = [0, 4].map(|at| {
+            u32::from_le_bytes(place[at..at + 4].try_into().expect("half of eight bytes"))
+        });
+        let source = (self.source_bits(row) != NO_SOURCE).then_some(start..end);
+        DenseRow::from_parts(vector, language, source)
     }
 
     /// Whether any row has a place in its source text.

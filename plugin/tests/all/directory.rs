@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 
 use tantivy::directory::error::{DeleteError, OpenReadError, OpenWriteError};
 use tantivy::directory::{
-    Directory, FileHandle, RamDirectory, WatchCallback, WatchHandle, WritePtr,
+    Directory, FileHandle, RamDirectory, WatchCallback, WatchCallbackList, WatchHandle, WritePtr,
 };
 
 type Event = Box<dyn FnOnce() + Send>;
 
-/// Delegates to memory, but runs an event before the next `.vec` file is opened, and refuses to
-/// write `.vec` files when told to.
+/// Delegates to memory, but runs an event before the next `.vec` file is opened, refuses to
+/// write `.vec` files when told to, and tells of commits when told to.
 #[derive(Clone)]
 pub(crate) struct Staged {
     inner: RamDirectory,
@@ -26,6 +26,7 @@ struct State {
     before_open: Mutex<Option<Event>>,
     missing: AtomicUsize,
     refuses: AtomicBool,
+    watchers: WatchCallbackList,
 }
 
 impl Staged {
@@ -41,6 +42,11 @@ impl Staged {
     /// How many `.vec` files were asked for that were not there.
     pub(crate) fn missing(&self) -> usize {
         self.state.missing.load(Ordering::SeqCst)
+    }
+
+    /// Tells all watchers that there is a commit, and waits until they are done.
+    pub(crate) fn tell_watchers(&self) {
+        self.state.watchers.broadcast().wait().unwrap();
     }
 
     /// Whether writing `.vec` files fails from now on.
@@ -103,6 +109,6 @@ impl Directory for Staged {
     }
 
     fn watch(&self, callback: WatchCallback) -> tantivy::Result<WatchHandle> {
-        self.inner.watch(callback)
+        Ok(self.state.watchers.subscribe(callback))
     }
 }

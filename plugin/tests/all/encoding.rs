@@ -103,6 +103,12 @@ fn the_language_of_a_document_reaches_encoder_and_rows() {
     let expected = [("am", 1), ("de", 2), ("sw", 2), ("te", 1)];
     assert_eq!(counts, expected.map(|(tag, n)| (tag.to_owned(), n)));
     searcher.verify_vectors().unwrap();
+    let mut own: Vec<DenseRow> = (0..searcher.segment_reader(0).max_doc())
+        .flat_map(|doc| searcher.dense_rows(f.dense, DocAddress::new(0, doc)).unwrap())
+        .filter(|given| given.get_source().is_some())
+        .collect();
+    assert_eq!(own.pop(), Some(row), "its place comes through a merge");
+    assert!(own.is_empty(), "and is nobody else's");
 }
 
 #[test]

@@ -79,3 +79,28 @@ fn a_searcher_goes_on_after_its_segments_are_merged_and_deleted() {
         assert_eq!(top(&searcher, &KnnQuery::new(field, [1.0], 9)).len(), 2);
     }
 }
+
+#[test]
+fn a_following_reader_comes_through_the_same_race_by_itself() {
+    let mut schema = Schema::builder();
+    let field = schema.add_dense_field("v", DenseOptions::new(dim(1)));
+    let directory = Staged::new();
+    let index = DenseIndex::builder(schema.build()).create(directory.clone()).unwrap();
+    let mut writer: DenseWriter = index.writer_with_num_threads(1, 15_000_000).unwrap();
+    writer.set_merge_policy(Box::new(NoMergePolicy));
+    let reader = DenseIndex::open(directory.clone()).unwrap().reader().unwrap();
+    for x in [1.0, 2.0] {
+        let mut doc = TantivyDocument::new();
+        doc.add_dense(field, &[x]);
+        writer.add_document(doc).unwrap();
+        writer.commit().unwrap();
+    }
+    assert_eq!(reader.searcher().num_docs(), 0, "nobody told it yet");
+    directory.before_open(move || {
+        writer.merge(&index.tantivy().searchable_segment_ids().unwrap()).wait().unwrap();
+        writer.garbage_collect_files().wait().unwrap();
+    });
+    directory.tell_watchers();
+    assert!(directory.missing() > 0, "the race took place");
+    assert_eq!(reader.searcher().num_docs(), 2);
+}

@@ -103,6 +103,9 @@ impl Analyzers {
 
     /// Documents that hold any term of a text, scored by BM25. A term that the text repeats counts
     /// as often. A text without terms finds nothing.
+    ///
+    /// A query whose language is not known (`und`) is not stemmed, so it misses the other forms of
+    /// a word in documents whose language has a stemmer.
     pub fn query(&self, field: Field, language: &LanguageTag, text: &str) -> Box<dyn Query> {
         let mut counts = BTreeMap::<String, u16>::new();
         for token in self.analyze(language, text).tokens {
@@ -157,4 +160,90 @@ fn cut(mut term: String) -> String {
         term.truncate(term.floor_char_boundary(LONGEST_TERM));
     }
     term
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn analyze(language: &str, text: &str) -> Vec<Token> {
+        Analyzers::default().analyze(&language.parse().unwrap(), text).tokens
+    }
+
+    fn terms(language: &str, text: &str) -> Vec<String> {
+        analyze(language, text).into_iter().map(|token| token.text).collect()
+    }
+
+    #[test]
+    fn words_of_a_language_with_a_stemmer_meet_in_their_stem() {
+        for (language, one, other) in [
+            ("en", "Libraries", "library"),
+            ("de-AT", "Häuser", "Häusern"),
+            ("ru", "книги", "книгами"),
+            ("ar", "الكتاب", "كتاب"),
+            ("fi", "talossa", "talon"),
+            ("el", "ηφαίστεια", "ηφαίστειο"),
+            ("tr", "Irmaklar", "ırmak"),
+            ("hi", "किताबें", "किताब"),
+        ] {
+            assert_eq!(terms(language, one), terms(language, other), "{one} {other}");
+        }
+        assert_ne!(terms("und", "Libraries"), terms("und", "library"));
+    }
+
+    #[test]
+    fn scripts_without_spaces_are_looked_up_in_pairs() {
+        assert_eq!(terms("zh", "东京在日本"), ["东京", "京在", "在日", "日本"]);
+        assert_eq!(terms("ja", "ラーメン"), ["ラー", "ーメ", "メン"]);
+        assert_eq!(terms("ko", "서울은 큰"), ["서울", "울은", "큰"]);
+        assert_eq!(terms("th", "ที่นี่"), ["ที่นี่"]);
+        // Whatever the language tag says, and beside words that are looked up whole.
+        assert_eq!(terms("en", "Sony索尼公司 2015"), ["soni", "索尼", "尼公", "公司", "2015"]);
+    }
+
+    #[test]
+    fn a_word_that_is_too_long_is_cut_alike_in_documents_and_queries() {
+        let long = "x".repeat(100_000);
+        assert_eq!(terms("und", &long), ["x".repeat(LONGEST_TERM)]);
+        assert_eq!(terms("und", &long), terms("und", &format!("{long}y")));
+    }
+
+    #[test]
+    fn a_query_counts_a_term_as_often_as_it_is_said() {
+        let field = Field::from_field_id(0);
+        let query = |text| {
+            let english = "en".parse().unwrap();
+            format!("{:?}", Analyzers::default().query(field, &english, text))
+        };
+        assert_eq!(query(""), format!("{EmptyQuery:?}"));
+        assert_eq!(query("?!"), format!("{EmptyQuery:?}"));
+        assert!(query("to be or not to be").contains("boost=2"), "{}", query("to be to"));
+        assert!(!query("to be").contains("boost"), "{}", query("to be"));
+    }
+
+    proptest! {
+        #[test]
+        fn tokens_of_any_text_lie_in_it_in_order(
+            text in "\\PC{0,40}|[a-zİIß一-龥ก-๎가-힣\u{300}\u{200d}0-9 ]{0,40}",
+            language in prop::sample::select(vec!["en", "tr", "ar", "zh", "th", "el", "und", "hi"]),
+        ) {
+            let mut before = 0;
+            for (position, token) in analyze(language, &text).into_iter().enumerate() {
+                prop_assert_eq!(token.position, position);
+                prop_assert!(!token.text.is_empty() && token.text.len() <= LONGEST_TERM);
+                prop_assert!(token.offset_from >= before && token.offset_from < token.offset_to);
+                prop_assert!(text.get(token.offset_from..token.offset_to).is_some());
+                before = token.offset_from;
+            }
+        }
+
+        #[test]
+        fn writing_a_word_in_capitals_changes_nothing(
+            word in "[a-zа-яα-ωé]{1,10}",
+            language in prop::sample::select(vec!["en", "de", "ru", "el", "sw", "und"]),
+        ) {
+            prop_assert_eq!(terms(language, &word.to_uppercase()), terms(language, &word));
+        }
+    }
 }

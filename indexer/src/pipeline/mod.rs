@@ -1,8 +1,8 @@
 //! From sources to commits: reading, analysing and encoding go on at the same time.
 //!
 //! One thread reads (`read.rs`), some analyse (`prepare.rs`), the caller's encodes, adds and
-//! commits (`write.rs`). Batches go round the analysing threads in turn, so they arrive in the order of the
-//! sources without being sorted.
+//! commits (`write.rs`). Batches go round the analysing threads in turn, so they arrive in the
+//! order of the sources without being sorted.
 //!
 //! Invariants: documents are added in the order of the sources; a commit holds whole batches and
 //! says in its payload which lines are in it; at most a few batches are in memory.

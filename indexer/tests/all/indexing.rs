@@ -1,7 +1,5 @@
 //! Whole runs: what is in the index afterwards, and what the run says.
 
-#![expect(clippy::unwrap_used, reason = "a test program")]
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
@@ -68,10 +66,6 @@ impl Fixture {
         Self { index, encoder, fields }
     }
 
-    fn run(&self, indexer: &Indexer, lines: &str) -> Result<Summary, IndexError> {
-        indexer.run([source(lines)], |_| ControlFlow::Continue(()))
-    }
-
     fn indexer(&self) -> Indexer {
         Indexer::builder(&self.index).memory(15_000_000)
     }
@@ -120,6 +114,10 @@ impl Fixture {
     }
 }
 
+fn run(indexer: &Indexer, lines: &str) -> Result<Summary, IndexError> {
+    indexer.run([source(lines)], |_| ControlFlow::Continue(()))
+}
+
 fn source(lines: &str) -> Source {
     Source::from_reader("s", Cursor::new(lines.to_owned().into_bytes()))
 }
@@ -146,7 +144,7 @@ fn a_document_is_found_by_words_of_title_and_text_and_has_the_vector_of_both() {
         "{\"_id\": \"b\", \"text\": \"水在一百度沸腾。\"}\n",
         "{\"_id\": \"c\", \"text\": \"1984\"}\n",
     );
-    let summary = fixture.run(&fixture.indexer(), corpus).unwrap();
+    let summary = run(&fixture.indexer(), corpus).unwrap();
     assert_eq!(fixture.search("en", "an erupting volcano"), ["a"]);
     assert_eq!(fixture.search("zh", "沸腾"), ["b"]);
     let content = fixture.content();
@@ -164,7 +162,7 @@ fn a_document_is_found_by_words_of_title_and_text_and_has_the_vector_of_both() {
 fn a_language_that_is_set_is_not_detected() {
     let fixture = Fixture::new();
     let indexer = fixture.indexer().missing_language(MissingLanguage::Is("de".parse().unwrap()));
-    let summary = fixture.run(&indexer, &lines(0, 1)).unwrap();
+    let summary = run(&indexer, &lines(0, 1)).unwrap();
     assert_eq!(summary.counts.detected, 0);
     assert_eq!(fixture.content()["0"].0, ["de"]);
 }
@@ -175,7 +173,7 @@ fn bad_lines_are_counted_by_kind_and_the_rest_is_indexed() {
     let mut corpus = lines(0, 2);
     corpus.push_str("nonsense\n{\"_id\": \"x\"}\n{\"_id\": \"y\", \"text\": \"\"}\n");
     corpus.push_str(&lines(1, 2)); // 1 again, 2 for the first time
-    let summary = fixture.run(&fixture.indexer(), &corpus).unwrap();
+    let summary = run(&fixture.indexer(), &corpus).unwrap();
     assert_eq!(ids(&fixture), [0, 1, 2]);
     let expected = BTreeMap::from([
         (BadKind::Malformed, 1),
@@ -193,7 +191,7 @@ fn a_million_characters_are_one_document() {
     let fixture = Fixture::new();
     let text = "word ".repeat(200_000) + &"字".repeat(1_000_000) + &"x".repeat(1_000_000);
     let corpus = format!("{{\"_id\": \"a\", \"text\": \"{text}\"}}\n");
-    let summary = fixture.run(&fixture.indexer(), &corpus).unwrap();
+    let summary = run(&fixture.indexer(), &corpus).unwrap();
     assert_eq!(summary.counts.documents, 1);
     assert_eq!(fixture.search("en", "word"), ["a"]);
     assert_eq!(fixture.search("en", &"x".repeat(1_000_000)), ["a"]);
@@ -202,9 +200,9 @@ fn a_million_characters_are_one_document() {
 #[test]
 fn a_document_of_an_earlier_run_is_replaced() {
     let fixture = Fixture::new();
-    fixture.run(&fixture.indexer(), &lines(0, 3)).unwrap();
+    run(&fixture.indexer(), &lines(0, 3)).unwrap();
     let corpus = "{\"_id\": \"1\", \"text\": \"other words\"}\n".to_owned() + &lines(3, 1);
-    let summary = fixture.run(&fixture.indexer(), &corpus).unwrap();
+    let summary = run(&fixture.indexer(), &corpus).unwrap();
     assert_eq!((summary.counts.documents, summary.counts.replaced), (2, 1));
     assert_eq!(ids(&fixture), [0, 1, 2, 3]);
     assert_eq!(fixture.content()["1"].2, "other words");
@@ -215,10 +213,10 @@ fn a_strict_run_stops_at_a_bad_line_and_goes_on_once_it_is_corrected() {
     let fixture = Fixture::new();
     let indexer = fixture.indexer().on_bad(OnBad::Stop).batch(2);
     let wrong = lines(0, 3) + "nonsense\n" + &lines(4, 2);
-    let error = fixture.run(&indexer, &wrong).unwrap_err();
+    let error = run(&indexer, &wrong).unwrap_err();
     assert!(error.to_string().starts_with("s:4: malformed line"), "{error}");
     assert_eq!(ids(&fixture), [0, 1, 2]);
-    let summary = fixture.run(&indexer.resume(Resume::GoOn), &lines(0, 6)).unwrap();
+    let summary = run(&indexer.resume(Resume::GoOn), &lines(0, 6)).unwrap();
     assert_eq!(ids(&fixture), [0, 1, 2, 3, 4, 5]);
     assert_eq!((summary.resumed, summary.counts.documents), (3, 6));
 }
@@ -275,7 +273,7 @@ fn after_an_encoder_error_the_last_commit_stays() {
     let fixture = Fixture::new();
     fixture.encoder.calls_left.store(3, Ordering::Relaxed);
     let indexer = fixture.indexer().batch(2).commit_every(4);
-    let error = fixture.run(&indexer, &lines(0, 20)).unwrap_err();
+    let error = run(&indexer, &lines(0, 20)).unwrap_err();
     assert!(matches!(error, IndexError::Write(_)), "{error}");
     assert_eq!(ids(&fixture), [0, 1, 2, 3]);
 }
@@ -284,9 +282,9 @@ fn after_an_encoder_error_the_last_commit_stays() {
 fn an_empty_corpus_is_an_empty_index_and_can_be_gone_on_from() {
     let fixture = Fixture::new();
     let resume = fixture.indexer().resume(Resume::GoOn);
-    let summary = fixture.run(&resume, "\n\n").unwrap();
+    let summary = run(&resume, "\n\n").unwrap();
     assert_eq!(summary.counts, Counts::default());
-    fixture.run(&resume, &lines(0, 2)).unwrap();
+    run(&resume, &lines(0, 2)).unwrap();
     assert_eq!(ids(&fixture), [0, 1]);
 }
 
@@ -294,7 +292,7 @@ fn an_empty_corpus_is_an_empty_index_and_can_be_gone_on_from() {
 fn what_was_appended_to_a_finished_corpus_is_added() {
     let fixture = Fixture::new();
     let resume = fixture.indexer().resume(Resume::GoOn);
-    fixture.run(&resume, &lines(0, 2)).unwrap();
+    run(&resume, &lines(0, 2)).unwrap();
     let more = [source(&lines(0, 3)), source(&lines(3, 2))];
     let summary = resume.run(more, |_| ControlFlow::Continue(())).unwrap();
     assert_eq!((summary.resumed, summary.counts.documents), (2, 5));
@@ -305,23 +303,23 @@ fn what_was_appended_to_a_finished_corpus_is_added() {
 fn other_sources_other_settings_and_other_tools_are_not_gone_on_from() {
     let fixture = Fixture::new();
     let resume = fixture.indexer().resume(Resume::GoOn);
-    fixture.run(&fixture.indexer(), &lines(0, 3)).unwrap();
+    run(&fixture.indexer(), &lines(0, 3)).unwrap();
     for other in [lines(1, 5), lines(0, 2), lines(0, 5).replace("number 1", "Number 1")] {
-        let error = fixture.run(&resume, &other).unwrap_err();
+        let error = run(&resume, &other).unwrap_err();
         let IndexError::Resume(ResumeError::OtherCorpus { line, .. }) = &error else {
             panic!("{error}")
         };
         assert_eq!(*line, 3);
     }
     let language = MissingLanguage::Is("en".parse().unwrap());
-    let error = fixture.run(&resume.clone().missing_language(language), &lines(0, 5)).unwrap_err();
+    let error = run(&resume.clone().missing_language(language), &lines(0, 5)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the run was started with missing language detected, or else und, not en; resume it with \
          the same"
     );
     let read = ReadOptions { longest_line: 9_999, ..ReadOptions::default() };
-    let error = fixture.run(&resume.clone().read(read), &lines(0, 5)).unwrap_err();
+    let error = run(&resume.clone().read(read), &lines(0, 5)).unwrap_err();
     assert!(matches!(error, IndexError::Resume(ResumeError::Settings { .. })), "{error}");
     assert_eq!(ids(&fixture), [0, 1, 2]);
 
@@ -334,7 +332,7 @@ fn other_sources_other_settings_and_other_tools_are_not_gone_on_from() {
         }
         prepared.commit().unwrap();
         drop(writer);
-        let error = fixture.run(&resume, &lines(0, 5)).unwrap_err();
+        let error = run(&resume, &lines(0, 5)).unwrap_err();
         let expected = match payload {
             None => matches!(error, IndexError::Resume(ResumeError::NoRun)),
             Some(_) => matches!(error, IndexError::Resume(ResumeError::Payload { .. })),
@@ -368,7 +366,7 @@ fn corpus() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn a_run_that_fails_and_stops_anywhere_and_is_resumed_equals_an_uninterrupted_one(
         lines in corpus(),
@@ -383,11 +381,11 @@ proptest! {
         let sources = || [source(&lines[..split].join("\n")), source(&lines[split..].join("\n"))];
         let whole = Fixture::new();
         let old = "{\"_id\": \"1\", \"text\": \"old\"}\n{\"_id\": \"99\", \"text\": \"stays\"}\n";
-        whole.run(&whole.indexer(), old).unwrap();
+        run(&whole.indexer(), old).unwrap();
         let expected = whole.indexer().run(sources(), |_| ControlFlow::Continue(())).unwrap();
 
         let broken = Fixture::new();
-        broken.run(&broken.indexer(), old).unwrap();
+        run(&broken.indexer(), old).unwrap();
         let indexer = broken.indexer().batch(batch).commit_every(commit_every).threads(threads);
         let mut resume = Resume::FromStart;
         for end in ends {

@@ -1,7 +1,5 @@
 //! Every form a corpus comes in, and every way a line can be wrong.
 
-#![expect(clippy::unwrap_used, reason = "a test program")]
-
 use std::fs;
 use std::io::{Cursor, Write};
 

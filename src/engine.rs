@@ -3,6 +3,7 @@
 //! Left out on purpose: schemas of one's own. Whoever has one uses [`DenseIndex`] and
 //! [`KnnQuery`] beside Tantivy's own queries.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,10 +14,13 @@ use dense_plugin::{
 };
 use serde::Serialize;
 use tantivy::collector::TopDocs;
-use tantivy::query::{BooleanQuery, ConstScoreQuery, Occur, Query, QueryParser, QueryParserError};
+use tantivy::query::{
+    BooleanQuery, ConstScoreQuery, DisjunctionMaxQuery, Occur, Query, QueryParser,
+    QueryParserError,
+};
 use tantivy::schema::Value;
 use tantivy::schema::document::TantivyDocument;
-use tantivy::{Score, TantivyError};
+use tantivy::{Score, Searcher, TantivyError};
 
 /// How many documents of each ranking a hybrid search fuses at least; [`RrfQuery`]'s default.
 const WINDOW: usize = 100;
@@ -83,7 +87,8 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// The language of the text, which chooses its analyser. Default: detected.
+    /// The language of the text, which chooses its analyser. Default: detected; where the text does not
+    /// show one, the analysers of all languages of the index.
     #[must_use]
     pub fn language(mut self, language: LanguageTag) -> Self {
         self.language = Some(language);
@@ -165,7 +170,7 @@ impl Engine {
 
     fn over(index: DenseIndex, schema: CorpusSchema) -> Result<Self, EngineError> {
         let reader = index.reader()?;
-        let (analyzers, detector) = (Analyzers::default(), Detector::default());
+        let (analyzers, detector) = (Analyzers::default(), Detector::new());
         Ok(Self { index, schema, reader, analyzers, detector })
     }
 
@@ -201,18 +206,18 @@ impl Engine {
         if request.k == 0 {
             return Ok(Vec::new());
         }
+        let searcher = self.reader.searcher();
         let filter = request.filter.map(|filter| self.filter(filter)).transpose()?;
         let query: Box<dyn Query> = match request.mode {
-            Mode::Bm25 => self.words(request, filter.as_deref()),
+            Mode::Bm25 => self.words(&searcher, request, filter.as_deref())?,
             Mode::Dense => Box::new(self.meaning(request, request.k, filter)?),
             Mode::Hybrid => {
                 let window = request.k.max(WINDOW);
-                let words = self.words(request, filter.as_deref());
+                let words = self.words(&searcher, request, filter.as_deref())?;
                 let meaning = self.meaning(request, window, filter)?;
                 Box::new(RrfQuery::new().leg(words).leg(meaning).window(window))
             }
         };
-        let searcher = self.reader.searcher();
         let top = TopDocs::with_limit(request.k).order_by_score();
         let hits = searcher.search(&*query, &top)?;
         let found = (1..).zip(hits).map(|(rank, (score, address))| {
@@ -229,20 +234,43 @@ impl Engine {
             .map_err(|source| EngineError::Filter { filter: filter.to_owned(), source })
     }
 
-    fn words(&self, request: &Request<'_>, filter: Option<&dyn Query>) -> Box<dyn Query> {
-        let language = request
-            .language
-            .clone()
-            .or_else(|| self.detector.detect(request.text))
-            .unwrap_or_else(LanguageTag::undetermined);
-        let words = self.analyzers.query(self.schema.body, &language, request.text);
-        match filter {
+    fn words(
+        &self,
+        searcher: &Searcher,
+        request: &Request<'_>,
+        filter: Option<&dyn Query>,
+    ) -> tantivy::Result<Box<dyn Query>> {
+        let language = request.language.clone().or_else(|| self.detector.detect(request.text));
+        let in_language =
+            |language: &_| self.analyzers.query(self.schema.body, language, request.text);
+        let words = match language {
+            Some(language) => in_language(&language),
+            // A name or a single word: any language of the index may be meant.
+            None => {
+                let languages = self.languages(searcher)?;
+                Box::new(DisjunctionMaxQuery::new(languages.iter().map(in_language).collect()))
+            }
+        };
+        Ok(match filter {
             None => words,
             Some(filter) => Box::new(BooleanQuery::new(vec![
                 (Occur::Must, words),
                 (Occur::Must, Box::new(ConstScoreQuery::new(filter.box_clone(), 0.0))),
             ])),
+        })
+    }
+
+    /// The languages of the documents, `und` included.
+    fn languages(&self, searcher: &Searcher) -> tantivy::Result<BTreeSet<LanguageTag>> {
+        let mut languages = BTreeSet::from([LanguageTag::undetermined()]);
+        for segment in searcher.segment_readers() {
+            let inverted = segment.inverted_index(self.schema.language)?;
+            let mut terms = inverted.terms().stream()?;
+            while terms.advance() {
+                languages.extend(std::str::from_utf8(terms.key()).ok().and_then(|t| t.parse().ok()));
+            }
         }
+        Ok(languages)
     }
 
     fn meaning(

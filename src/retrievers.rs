@@ -32,7 +32,7 @@ impl Bm25Retriever {
     /// # Errors
     /// Tantivy's, if an index cannot be made.
     pub fn new(collection: &Collection, analyzers: Analyzers) -> tantivy::Result<Self> {
-        let detector = Detector::default();
+        let detector = Detector::new();
         let languages = collection.languages();
         let mut by_language = BTreeMap::new();
         // One language is the whole collection.

@@ -213,7 +213,7 @@ impl Measured<'_> {
 
     /// The vectors of the queries and of the passages.
     fn vectors(&self, encoder: &dyn Encoder) -> anyhow::Result<(Array2<f32>, Array2<f32>)> {
-        let detector = Detector::default();
+        let detector = Detector::new();
         let topics = self.collection.topics.iter();
         let queries: Vec<_> = topics
             .map(|t| (t.text.clone(), language_of(t.language.as_deref(), &t.text, &detector)))

@@ -25,6 +25,9 @@ use tantivy::{Score, Searcher, TantivyError};
 /// How many documents of each ranking a hybrid search fuses at least; [`RrfQuery`]'s default.
 const WINDOW: usize = 100;
 
+/// Fewer words do not tell a language: `tides` alone could be of many.
+const LEAST_WORDS: usize = 3;
+
 /// How documents are ranked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -240,15 +243,19 @@ impl Engine {
         request: &Request<'_>,
         filter: Option<&dyn Query>,
     ) -> tantivy::Result<Box<dyn Query>> {
-        let language = request.language.clone().or_else(|| self.detector.detect(request.text));
         let in_language =
             |language: &_| self.analyzers.query(self.schema.body, language, request.text);
-        let words = match language {
-            Some(language) => in_language(&language),
-            // A name or a single word: any language of the index may be meant.
+        let words = match &request.language {
+            Some(language) => in_language(language),
             None => {
                 let languages = self.languages(searcher)?;
-                Box::new(DisjunctionMaxQuery::new(languages.iter().map(in_language).collect()))
+                match self.detect(request.text).filter(|language| languages.contains(language)) {
+                    Some(language) => in_language(&language),
+                    // Any language of the index may be meant.
+                    None => Box::new(DisjunctionMaxQuery::new(
+                        languages.iter().map(in_language).collect(),
+                    )),
+                }
             }
         };
         Ok(match filter {
@@ -258,6 +265,12 @@ impl Engine {
                 (Occur::Must, Box::new(ConstScoreQuery::new(filter.box_clone(), 0.0))),
             ])),
         })
+    }
+
+    /// The language that a query shows; a name or a word or two show none.
+    fn detect(&self, text: &str) -> Option<LanguageTag> {
+        let is_told = text.split_whitespace().nth(LEAST_WORDS - 1).is_some();
+        if is_told { self.detector.detect(text) } else { None }
     }
 
     /// The languages of the documents, `und` included.

@@ -1,12 +1,10 @@
 //! `tdense model`.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
 use super::models::{CacheOptions, onnx};
 use super::ui::Ui;
-use crate::model::{GetEvent, GetOptions, get};
+use crate::model::{GetEvent, GetOptions, ModelInfo, get};
 
 /// Get the default model, or show what a model is.
 #[derive(Debug, Subcommand)]
@@ -72,13 +70,34 @@ fn run_info(options: &Info, ui: Ui) -> anyhow::Result<()> {
     if options.json {
         return Ok(ui.json(&info)?);
     }
-    let manifest = &info.manifest;
-    let rows = [
-        ("name", manifest.name.clone()),
-        ("folder", PathBuf::from(&info.path).display().to_string()),
-    ];
-    for (name, value) in rows {
+    for (name, value) in facts(&info) {
         ui.line(format_args!("{name:<12} {value}"))?;
     }
     Ok(())
+}
+
+/// What a person wants to know of a model, in order.
+fn facts(info: &ModelInfo) -> Vec<(&'static str, String)> {
+    let manifest = &info.manifest;
+    let unknown = || "not known".to_owned();
+    let prefixes = &manifest.prefixes;
+    let graphs = [Some(&manifest.f32_graph), manifest.int8_graph.as_ref()];
+    let graphs: Vec<&str> = graphs.into_iter().flatten().map(String::as_str).collect();
+    #[expect(clippy::cast_precision_loss, reason = "a size for people")]
+    let megabytes = info.bytes as f64 / 1e6;
+    vec![
+        ("name", manifest.name.clone()),
+        ("folder", info.path.display().to_string()),
+        ("fingerprint", manifest.fingerprint.to_string()),
+        ("dim", manifest.dim.map_or_else(unknown, |dim| dim.to_string())),
+        ("pooling", format!("{:?}", manifest.pooling).to_lowercase()),
+        ("prefixes", format!("{:?} for queries, {:?} for passages", prefixes.query, prefixes.passage)),
+        ("token limit", manifest.token_limit.to_string()),
+        ("graphs", graphs.join(", ")),
+        ("adapter", manifest.adapter.clone().unwrap_or_else(|| "none".to_owned())),
+        ("means", manifest.language_means.clone().unwrap_or_else(|| "none".to_owned())),
+        ("size", format!("{megabytes:.0} MB")),
+        ("licence", manifest.licence.clone().unwrap_or_else(unknown)),
+        ("source", manifest.source.as_ref().map_or_else(unknown, |source| source.description.clone())),
+    ]
 }

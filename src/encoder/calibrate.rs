@@ -61,7 +61,8 @@ pub(crate) fn calibrate(
     let mut calibration = Calibration::new();
     for text in TEXTS {
         for prefix in prefixes {
-            let ids: Vec<i64> = tokens.encode(prefix, text)?.ids.into_iter().map(i64::from).collect();
+            let ids: Vec<i64> =
+                tokens.encode(prefix, text)?.ids.into_iter().map(i64::from).collect();
             let mask = vec![1_i64; ids.len()];
             let shape = [1, ids.len()];
             let outputs = session.run(ort::inputs![
@@ -70,7 +71,8 @@ pub(crate) fn calibrate(
             ])?;
             for layer in &layers {
                 let (_, seen) = outputs[&**layer].try_extract_tensor::<f32>()?;
-                let largest = calibration.entry(layer.clone()).or_insert_with(|| vec![0.0; seen.len()]);
+                let largest =
+                    calibration.entry(layer.clone()).or_insert_with(|| vec![0.0; seen.len()]);
                 largest.iter_mut().zip(seen).for_each(|(l, &s)| *l = l.max(s));
             }
         }

@@ -15,8 +15,8 @@ use dense_plugin::{Dim, EncodeError, Encoded, Encoder, Fingerprint, Role, Text, 
 use ort::session::Session;
 use ort::value::TensorRef;
 
-pub(crate) use calibrate::calibrate;
 pub use calibrate::CalibrateError;
+pub(crate) use calibrate::calibrate;
 pub use device::{Device, DeviceError};
 pub use pool::{PoolError, Pooling, cls_pool, mean_pool, normalize};
 pub use runtime::{RUNTIME_VERSION, Runtime, RuntimeError};
@@ -111,12 +111,13 @@ impl OnnxEncoderBuilder {
         if self.batch_tokens == 0 {
             return Err(BuildError::BatchTokens { given: self.batch_tokens });
         }
-        let library = match self.runtime {
-            Some(library) => library,
-            None => Runtime::library_in(self.folder.cache().ok_or_else(|| {
-                BuildError::NoRuntime { folder: self.folder.path().to_owned() }
-            })?),
-        };
+        let library =
+            match self.runtime {
+                Some(library) => library,
+                None => Runtime::library_in(self.folder.cache().ok_or_else(|| {
+                    BuildError::NoRuntime { folder: self.folder.path().to_owned() }
+                })?),
+            };
         let runtime = Runtime::load(&library)?;
         let threads = match self.threads {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -124,8 +125,8 @@ impl OnnxEncoderBuilder {
         };
         let graph = self.folder.graph(self.precision);
         let session = runtime.open(&graph, threads, self.device)?;
-        let ports = Ports::of(&session)
-            .ok_or_else(|| BuildError::Ports { graph: graph.clone() })?;
+        let ports =
+            Ports::of(&session).ok_or_else(|| BuildError::Ports { graph: graph.clone() })?;
         let tokens = Tokens::open(&self.folder.tokenizer(), self.folder.token_limit())?;
         let pooling = self.folder.pooling();
         let running = Running { session: Mutex::new(session), ports, pooling };
@@ -182,7 +183,6 @@ impl OnnxEncoder {
             truncated: tokenized.iter().filter(|text| text.truncated).count(),
         })
     }
-
 }
 
 impl Running {
@@ -241,9 +241,8 @@ impl Encoder for OnnxEncoder {
 
 impl Ports {
     fn of(session: &Session) -> Option<Self> {
-        let input = |name: &str| {
-            session.inputs().iter().map(|input| input.name()).find(|n| *n == name)
-        };
+        let input =
+            |name: &str| session.inputs().iter().map(|input| input.name()).find(|n| *n == name);
         let named = |name: &str| session.outputs().iter().find(|output| output.name() == name);
         let output = named("sentence_embedding")
             .or_else(|| named("last_hidden_state"))

@@ -105,7 +105,9 @@ fn narrow(x: f64) -> f32 {
 #[expect(missing_docs, reason = "each message explains its fields")]
 pub enum PoolError {
     /// Tokens and mask belong to different batches.
-    #[error("{tokens} numbers and a mask of {mask} are no batch of texts of {seq} tokens of dim {dim}")]
+    #[error(
+        "{tokens} numbers and a mask of {mask} are no batch of texts of {seq} tokens of dim {dim}"
+    )]
     Shape { tokens: usize, mask: usize, seq: usize, dim: Dim },
     /// The model gave numbers that are no vectors.
     #[error("the model gave no valid vector")]

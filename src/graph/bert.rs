@@ -153,8 +153,12 @@ impl Bert<'_> {
             place.iter_mut().zip(&types).for_each(|(p, t)| *p += t);
         }
         let places = self.graph.constant("positions", Tensor::f32(&[rows, hidden], places));
+        // Sliced and not gathered on purpose: ONNX Runtime 1.31 then does not learn that the sums before norms have
+        // equal shapes, and leaves them alone. Its fused operator for both takes a quarter of all time on a CPU
+        // (1.4 times as long in all).
         let shape = self.graph.op("Shape", &[ids], &[]);
-        let (zero, one, two) = (self.graph.list(&[0]), self.graph.list(&[1]), self.graph.list(&[2]));
+        let (zero, one, two) =
+            (self.graph.list(&[0]), self.graph.list(&[1]), self.graph.list(&[2]));
         let seq = self.graph.op("Slice", &[shape, one, two], &[]);
         let places = self.graph.op("Slice", &[places, zero, seq, zero], &[]);
         let x = self.graph.add(words, places);
@@ -189,8 +193,13 @@ impl Bert<'_> {
         let layer = format!("encoder.layer.{layer}");
         let (hidden, inner) = (self.config.hidden, self.config.inner);
         let context = self.attention(&layer, x, ignored)?;
-        let attended =
-            self.linear(&format!("{layer}.attention.output.dense"), &[""], context, hidden, hidden)?;
+        let attended = self.linear(
+            &format!("{layer}.attention.output.dense"),
+            &[""],
+            context,
+            hidden,
+            hidden,
+        )?;
         let x = self.graph.add(attended, x);
         let x = self.norm(&format!("{layer}.attention.output.LayerNorm"), x)?;
         let wide = self.linear(&format!("{layer}.intermediate.dense"), &[""], x, hidden, inner)?;

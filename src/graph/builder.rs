@@ -143,7 +143,8 @@ impl GraphBuilder {
         inputs: &[Value],
         attributes: &[(&'static str, Attribute)],
     ) -> [Value; N] {
-        let outputs = std::array::from_fn(|_| self.name(format!("{operator}_{}", self.names.len())));
+        let outputs =
+            std::array::from_fn(|_| self.name(format!("{operator}_{}", self.names.len())));
         self.nodes.push(Node {
             operator,
             inputs: inputs.to_vec(),

@@ -119,7 +119,8 @@ impl ModelFolder {
         self.check_lengths()?;
         for (name, facts) in &self.manifest.files {
             let file = self.path.join(name);
-            let found = facts_of(&file).map_err(|source| OpenError::Io { file: file.clone(), source })?;
+            let found =
+                facts_of(&file).map_err(|source| OpenError::Io { file: file.clone(), source })?;
             if found.sha256 != facts.sha256 {
                 return Err(OpenError::Damaged { file });
             }
@@ -194,7 +195,9 @@ impl ModelFolder {
     /// The graph in a precision, or in 32 bits where there is no other.
     pub(crate) fn graph(&self, precision: Precision) -> PathBuf {
         let name = match precision {
-            Precision::Int8 => self.manifest.int8_graph.as_ref().unwrap_or(&self.manifest.f32_graph),
+            Precision::Int8 => {
+                self.manifest.int8_graph.as_ref().unwrap_or(&self.manifest.f32_graph)
+            }
             Precision::F32 => &self.manifest.f32_graph,
         };
         self.path.join(name)
@@ -216,7 +219,8 @@ impl ModelFolder {
             }
         }
         for (name, facts) in &manifest.files {
-            let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+            let inside =
+                Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
             if !inside {
                 return Err(OpenError::Outside { folder: self.path.clone(), name: name.clone() });
             }

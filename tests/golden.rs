@@ -1,5 +1,11 @@
 //! The default model against an independent forward pass: `fixtures/make/golden.py`.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "clippy.toml allows it in test functions alone"
+)]
+
 use dense_plugin::{Encoder, Role, Text};
 use serde::Deserialize;
 use tantivy_dense::encoder::OnnxEncoder;

@@ -40,6 +40,8 @@ const TEXTS: [&str; 24] = [
     "Nước mắm được làm từ cá cơm và muối.",
 ];
 
+const NAME: &str = "observer.onnx";
+
 /// Runs a model over the texts and keeps the largest magnitude of each input of each linear layer. Its weights are
 /// taken from the f32 graph that was saved as `f32_graph` in `folder`.
 pub(crate) fn calibrate(
@@ -53,7 +55,6 @@ pub(crate) fn calibrate(
     let runtime = Runtime::load(library)?;
     let tokens = Tokens::open(tokenizer, config.positions)?;
     let (graph, layers) = bert_observer(config, weights)?;
-    const NAME: &str = "observer.onnx";
     graph.save_beside(folder, NAME, f32_graph)?;
     drop(graph);
     let mut session = runtime.open(&folder.join(NAME), 1, Device::Cpu)?;

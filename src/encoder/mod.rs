@@ -63,6 +63,7 @@ struct Ports {
 
 /// Options of an [`OnnxEncoder`].
 #[derive(Clone, Debug)]
+#[must_use = "only `build` makes an encoder"]
 pub struct OnnxEncoderBuilder {
     folder: ModelFolder,
     precision: Precision,
@@ -242,7 +243,7 @@ impl Encoder for OnnxEncoder {
 impl Ports {
     fn of(session: &Session) -> Option<Self> {
         let input =
-            |name: &str| session.inputs().iter().map(|input| input.name()).find(|n| *n == name);
+            |name: &str| session.inputs().iter().map(ort::value::Outlet::name).find(|n| *n == name);
         let named = |name: &str| session.outputs().iter().find(|output| output.name() == name);
         let output = named("sentence_embedding")
             .or_else(|| named("last_hidden_state"))
@@ -285,7 +286,7 @@ pub enum BuildError {
 }
 
 /// Why the model failed on texts. It reaches a caller as the source of an
-/// [`EncodeError`](dense_plugin::EncodeError).
+/// [`EncodeError`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message explains its fields")]

@@ -65,7 +65,9 @@ pub fn normalize(dim: Dim, mut rows: Vec<f32>) -> Result<Vectors, PoolError> {
     for row in rows.chunks_exact_mut(dim.get()) {
         let length = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
         if length > 0.0 {
-            row.iter_mut().for_each(|x| *x = narrow(f64::from(*x) / length));
+            for x in row {
+                *x = narrow(f64::from(*x) / length);
+            }
         }
     }
     Ok(Vectors::from_flat(dim, rows)?)

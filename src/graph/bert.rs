@@ -64,10 +64,10 @@ pub enum Numeric<'a> {
 /// [`bert_observer`] gives out. A layer without an entry is quantized as it is.
 ///
 /// A few inputs of a layer are up to thirty times larger than the others and set the range for all. They are
-/// divided before rounding, and their weights multiplied, by what SmoothQuant (arXiv 2211.10438) computes.
+/// divided before rounding, and their weights multiplied, by what `SmoothQuant` (arXiv 2211.10438) computes.
 pub type Calibration = BTreeMap<String, Vec<f32>>;
 
-/// How far the range of activations is evened out at the cost of the weights': SmoothQuant's alpha.
+/// How far the range of activations is evened out at the cost of the weights': `SmoothQuant`'s alpha.
 /// Measured on multilingual-e5-small with ±64 weights, see `fixtures/make/golden.py`'s sentences.
 const SMOOTHING: f32 = 0.6;
 
@@ -351,20 +351,19 @@ impl Bert<'_> {
     }
 }
 
-/// SmoothQuant's factors, one an input. They are rounded to powers of two: dividing by them is exact, and small
+/// `SmoothQuant`'s factors, one an input. They are rounded to powers of two: dividing by them is exact, and small
 /// differences between processors in what was observed make no other file.
 fn smoothing(largest: &[f32], weight: &[f32]) -> Vec<f32> {
     let mut reach = vec![1e-5_f32; largest.len()];
     for row in weight.chunks_exact(largest.len()) {
         reach.iter_mut().zip(row).for_each(|(r, w)| *r = r.max(w.abs()));
     }
-    let mut exponents: Vec<f32> = (largest.iter().zip(&reach))
+    let exponents: Vec<f32> = (largest.iter().zip(&reach))
         .map(|(x, w)| SMOOTHING * x.max(1e-3).log2() - (1.0 - SMOOTHING) * w.log2())
         .collect();
     #[expect(clippy::cast_precision_loss, reason = "a layer has few inputs")]
     let mean = exponents.iter().sum::<f32>() / exponents.len() as f32;
-    exponents.iter_mut().for_each(|e| *e = (*e - mean).round().exp2());
-    exponents
+    exponents.into_iter().map(|e| (e - mean).round().exp2()).collect()
 }
 
 fn transposed(rows: &[f32], columns: usize) -> Vec<f32> {

@@ -219,6 +219,9 @@ impl GraphBuilder {
     }
 
     /// `N` equal parts along the last axis.
+    ///
+    /// # Panics
+    /// If `N` is no `i64`.
     pub fn split<const N: usize>(&mut self, x: Value) -> [Value; N] {
         let parts = i64::try_from(N).expect("few parts");
         let attributes = [("axis", Attribute::Int(-1)), ("num_outputs", Attribute::Int(parts))];

@@ -9,9 +9,9 @@ use prost::Message;
 
 use super::builder::{Attribute, Axis, GraphBuilder, Node, Port, Value};
 use super::proto::{
-    AttributeProto, AttributeType, DataLocation, DimensionProto, DimensionValue, GraphProto,
-    ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
-    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    AttributeProto, DATA_LOCATION_EXTERNAL, DimensionProto, DimensionValue, GraphProto, ModelProto,
+    NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto,
+    TensorTypeProto, TypeProto, ValueInfoProto, attribute_type,
 };
 use super::tensor::Tensor;
 
@@ -27,6 +27,9 @@ const INLINE: usize = 1024;
 
 impl GraphBuilder {
     /// The whole graph as one ONNX file. For graphs below 2 GB, the limit of the format.
+    ///
+    /// # Panics
+    /// If memory ends.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.model(|tensor| Ok(inline(tensor)))
             .expect("nothing is written to a file")
@@ -152,7 +155,7 @@ fn external(file: &str, offset: u64, length: u64) -> TensorProto {
             entry("offset", offset.to_string()),
             entry("length", length.to_string()),
         ],
-        data_location: Some(DataLocation::External.into()),
+        data_location: Some(DATA_LOCATION_EXTERNAL),
         ..TensorProto::default()
     }
 }
@@ -160,14 +163,12 @@ fn external(file: &str, offset: u64, length: u64) -> TensorProto {
 fn attribute(name: &str, value: &Attribute) -> AttributeProto {
     let named = AttributeProto { name: name.to_owned(), ..AttributeProto::default() };
     match value {
-        Attribute::Int(i) => {
-            AttributeProto { i: Some(*i), r#type: AttributeType::Int.into(), ..named }
-        }
+        Attribute::Int(i) => AttributeProto { i: Some(*i), r#type: attribute_type::INT, ..named },
         Attribute::Float(f) => {
-            AttributeProto { f: Some(*f), r#type: AttributeType::Float.into(), ..named }
+            AttributeProto { f: Some(*f), r#type: attribute_type::FLOAT, ..named }
         }
         Attribute::Ints(ints) => {
-            AttributeProto { ints: ints.clone(), r#type: AttributeType::Ints.into(), ..named }
+            AttributeProto { ints: ints.clone(), r#type: attribute_type::INTS, ..named }
         }
     }
 }

@@ -96,10 +96,6 @@ impl ModelFolder {
             Err(source) => return Err(OpenError::Io { file, source }),
         };
         // The version first: later releases may have other fields.
-        #[derive(Deserialize)]
-        struct Versioned {
-            format: u32,
-        }
         let fail = |source| OpenError::Manifest { file: file.clone(), source };
         let Versioned { format } = serde_json::from_str(&text).map_err(fail)?;
         if format > FORMAT {
@@ -139,6 +135,7 @@ impl ModelFolder {
 
     /// Puts these before texts instead of what the folder says, as many exports do not say it. The fingerprint
     /// changes with them.
+    #[must_use]
     pub fn with_prefixes(mut self, query: impl Into<String>, passage: impl Into<String>) -> Self {
         let prefixes = super::Prefixes { query: query.into(), passage: passage.into() };
         if prefixes != self.manifest.prefixes {
@@ -239,6 +236,12 @@ impl ModelFolder {
         }
         Ok(())
     }
+}
+
+/// All that manifests of any release have.
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
 }
 
 /// Length and SHA-256 of a file.

@@ -40,6 +40,7 @@ pub struct GetOptions {
 impl GetOptions {
     /// Hashes every file that is there, and makes the model again if one was changed. Default: only lengths are
     /// looked at.
+    #[must_use]
     pub fn verify(mut self) -> Self {
         self.verify = true;
         self

@@ -90,7 +90,7 @@ impl Q4File {
         }
         at.skip_vocabulary()?;
         let tensors = at.directory(bytes.len())?;
-        Ok(Self { config, tensors, bytes })
+        Ok(Self { bytes, config, tensors })
     }
 
     /// How large the model is.
@@ -329,7 +329,8 @@ pub(super) mod tests {
             sizes.push((format!("{part}.b"), outputs));
         }
         let tensor = |(name, numbers): (String, u32)| {
-            let data = (0..numbers).flat_map(|i| ((f64::from(i) * 0.7).sin() as f32).to_le_bytes());
+            let data = (0..numbers)
+                .flat_map(|i| (f32::from(u16::try_from(i).unwrap()) * 0.7).sin().to_le_bytes());
             (name, 0, numbers, data.collect())
         };
         file_of(&sizes.into_iter().map(tensor).collect::<Vec<_>>())

@@ -1,5 +1,7 @@
 //! Where ONNX Runtime and the default model are, if they are.
 
+#![expect(clippy::print_stdout, reason = "clippy.toml allows it in test functions alone")]
+
 use std::path::PathBuf;
 
 use tantivy_dense::encoder::Runtime;

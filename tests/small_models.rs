@@ -8,8 +8,8 @@ use std::path::Path;
 use dense_plugin::{Encoder, Role, Text};
 use tantivy_dense::encoder::{BuildError, Device, OnnxEncoder, RuntimeError};
 use tantivy_dense::graph::{
-    Axis, BertConfig, Calibration, ElementType, GraphBuilder, Numeric, Tensor, Weights,
-    WeightsError, bert_encoder,
+    Axis, BertConfig, ElementType, GraphBuilder, Numeric, Tensor, Weights, WeightsError,
+    bert_encoder,
 };
 use tantivy_dense::model::{ModelFolder, OpenError, Precision};
 
@@ -66,8 +66,7 @@ fn bert() -> tempfile::TempDir {
         .unwrap();
     let f32 = bert_encoder(&CONFIG, &Noise, Numeric::F32).unwrap();
     f32.save(folder.path(), "model.onnx").unwrap();
-    let calibration = Calibration::new();
-    let int8 = bert_encoder(&CONFIG, &Noise, Numeric::Int8(&calibration)).unwrap();
+    let int8 = bert_encoder(&CONFIG, &Noise, Numeric::Int8).unwrap();
     int8.save(folder.path(), "model.int8.onnx").unwrap();
     folder
 }

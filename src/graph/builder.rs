@@ -238,6 +238,11 @@ impl GraphBuilder {
         self.reduce("ReduceSum", x, axis)
     }
 
+    /// The largest number along one axis, which stays with length 1.
+    pub fn largest(&mut self, x: Value, axis: i64) -> Value {
+        self.reduce("ReduceMax", x, axis)
+    }
+
     /// The Euclidean length along one axis, which stays with length 1.
     pub fn length(&mut self, x: Value, axis: i64) -> Value {
         self.reduce("ReduceL2", x, axis)

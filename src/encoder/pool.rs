@@ -65,7 +65,9 @@ pub fn normalize(dim: Dim, mut rows: Vec<f32>) -> Result<Vectors, PoolError> {
     for row in rows.chunks_exact_mut(dim.get()) {
         let length = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
         if length > 0.0 {
-            row.iter_mut().for_each(|x| *x = narrow(f64::from(*x) / length));
+            for x in row {
+                *x = narrow(f64::from(*x) / length);
+            }
         }
     }
     Ok(Vectors::from_flat(dim, rows)?)
@@ -105,7 +107,9 @@ fn narrow(x: f64) -> f32 {
 #[expect(missing_docs, reason = "each message explains its fields")]
 pub enum PoolError {
     /// Tokens and mask belong to different batches.
-    #[error("{tokens} numbers and a mask of {mask} are no batch of texts of {seq} tokens of dim {dim}")]
+    #[error(
+        "{tokens} numbers and a mask of {mask} are no batch of texts of {seq} tokens of dim {dim}"
+    )]
     Shape { tokens: usize, mask: usize, seq: usize, dim: Dim },
     /// The model gave numbers that are no vectors.
     #[error("the model gave no valid vector")]

@@ -142,7 +142,7 @@ mod tests {
                     let (ids, mask) = (&batch.ids[row.clone()], &batch.mask[row]);
                     let id = i64::from(texts[text].ids[0]);
                     prop_assert!(ids.iter().zip(mask).all(|(&i, &m)| i == id * m));
-                    prop_assert_eq!(mask.iter().sum::<i64>(), lengths[text] as i64);
+                    prop_assert_eq!(mask.iter().sum::<i64>(), i64::try_from(lengths[text]).unwrap());
                 }
             }
             prop_assert!(seen.iter().all(|&n| n == 1));

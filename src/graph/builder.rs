@@ -143,7 +143,8 @@ impl GraphBuilder {
         inputs: &[Value],
         attributes: &[(&'static str, Attribute)],
     ) -> [Value; N] {
-        let outputs = std::array::from_fn(|_| self.name(format!("{operator}_{}", self.names.len())));
+        let outputs =
+            std::array::from_fn(|_| self.name(format!("{operator}_{}", self.names.len())));
         self.nodes.push(Node {
             operator,
             inputs: inputs.to_vec(),
@@ -218,6 +219,9 @@ impl GraphBuilder {
     }
 
     /// `N` equal parts along the last axis.
+    ///
+    /// # Panics
+    /// If `N` is no `i64`.
     pub fn split<const N: usize>(&mut self, x: Value) -> [Value; N] {
         let parts = i64::try_from(N).expect("few parts");
         let attributes = [("axis", Attribute::Int(-1)), ("num_outputs", Attribute::Int(parts))];
@@ -232,6 +236,11 @@ impl GraphBuilder {
     /// The sum along one axis, which stays with length 1.
     pub fn sum(&mut self, x: Value, axis: i64) -> Value {
         self.reduce("ReduceSum", x, axis)
+    }
+
+    /// The largest number along one axis, which stays with length 1.
+    pub fn largest(&mut self, x: Value, axis: i64) -> Value {
+        self.reduce("ReduceMax", x, axis)
     }
 
     /// The Euclidean length along one axis, which stays with length 1.

@@ -13,7 +13,7 @@ mod tensor;
 mod weights;
 mod write;
 
-pub use bert::{BertConfig, Calibration, Numeric, bert_encoder, bert_observer};
+pub use bert::{BertConfig, Numeric, bert_encoder};
 pub use builder::{Attribute, Axis, GraphBuilder, Value};
 pub use tensor::{ElementType, Tensor};
 pub use weights::{Weights, WeightsError};

@@ -5,7 +5,7 @@
 //!
 //! Left out on purpose: reading. ONNX Runtime reads.
 
-use prost::{Enumeration, Message, Oneof};
+use prost::{Message, Oneof};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ModelProto {
@@ -65,17 +65,15 @@ pub(super) struct AttributeProto {
     pub(super) i: Option<i64>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(super) ints: Vec<i64>,
-    #[prost(enumeration = "AttributeType", tag = "20")]
+    #[prost(int32, tag = "20")]
     pub(super) r#type: i32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
-#[repr(i32)]
-pub(super) enum AttributeType {
-    Undefined = 0,
-    Float = 1,
-    Int = 2,
-    Ints = 7,
+/// Values of [`AttributeProto`'s type].
+pub(super) mod attribute_type {
+    pub(in super::super) const FLOAT: i32 = 1;
+    pub(in super::super) const INT: i32 = 2;
+    pub(in super::super) const INTS: i32 = 7;
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
@@ -90,16 +88,12 @@ pub(super) struct TensorProto {
     pub(super) raw_data: Option<Vec<u8>>,
     #[prost(message, repeated, tag = "13")]
     pub(super) external_data: Vec<StringStringEntryProto>,
-    #[prost(enumeration = "DataLocation", optional, tag = "14")]
+    #[prost(int32, optional, tag = "14")]
     pub(super) data_location: Option<i32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
-#[repr(i32)]
-pub(super) enum DataLocation {
-    Default = 0,
-    External = 1,
-}
+/// The value of [`TensorProto::data_location`] for a tensor in another file.
+pub(super) const DATA_LOCATION_EXTERNAL: i32 = 1;
 
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub(super) struct StringStringEntryProto {

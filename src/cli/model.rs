@@ -59,7 +59,6 @@ fn told(event: GetEvent) -> String {
         }
         GetEvent::Replacing { path } => format!("{} is damaged; making it again", path.display()),
         GetEvent::WritingF32 => "writing the model in f32".to_owned(),
-        GetEvent::Calibrating => "measuring the range of its activations".to_owned(),
         GetEvent::WritingInt8 => "writing the model in int8".to_owned(),
     }
 }

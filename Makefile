@@ -9,6 +9,9 @@ TDENSE := target/release/tdense
 DEMO := target/demo
 export TDENSE_DATA := $(or $(DATA),$(TDENSE_DATA))
 
+# The consumer in examples/embed is built as this workspace is, so that it reuses its libraries.
+AS_HERE := --config 'profile.dev.package."*".opt-level=3' --config 'profile.dev.package."*".debug=false'
+
 .PHONY: demo test results bench set-up lint
 
 demo: set-up
@@ -26,7 +29,8 @@ test: set-up
 	$(CARGO) build --locked
 	target/debug/tdense model get
 	$(CARGO) test --locked --workspace
-	$(CARGO) run --locked --manifest-path examples/embed/Cargo.toml --target-dir target
+	$(CARGO) run --locked $(AS_HERE) --manifest-path examples/embed/Cargo.toml --target-dir target -- \
+	  "$$(target/debug/tdense model get -q)"
 
 # Every figure of README.md and docs/results.md, from the evaluation data in DATA.
 results: set-up

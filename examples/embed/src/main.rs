@@ -12,7 +12,7 @@ use tantivy_dense::{DenseIndex, DenseOptions, DenseSchemaBuilder, Encoder, KnnQu
 
 fn main() -> anyhow::Result<()> {
     let folder = std::env::args().nth(1).context("usage: embed MODEL_FOLDER")?;
-    let model = ModelFolder::open(folder.as_ref())?;
+    let model = ModelFolder::open(folder)?;
     let encoder: Arc<dyn Encoder> = Arc::new(OnnxEncoder::builder(model).build()?);
 
     let mut schema = Schema::builder();

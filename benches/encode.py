@@ -69,7 +69,7 @@ def main():
     parser.add_argument("--languages", default="en,hi,th,zh")
     parser.add_argument("--most", type=int, default=1000, help="texts, evenly taken")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--batch-tokens", type=int, default=768)
     parser.add_argument("--runs", type=int, default=7)
     given = parser.parse_args()
 

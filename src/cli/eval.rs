@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dense_eval::{
-    ByLanguage, Collection, DenseRetriever, Measure, Pool, Qrels, Report, Retriever, Run, Settings, Topic,
-    dense_settings, evaluate, ranked_settings,
+    ByLanguage, Collection, DenseRetriever, Measure, Pool, Qrels, Report, Retriever, Run, Settings,
+    Topic, dense_settings, evaluate, ranked_settings,
 };
 use dense_indexer::{Analyzers, Detector};
 use dense_plugin::{Encoder, LanguageTag, Role, Text};
@@ -88,7 +88,8 @@ fn score_run(run: &Path, qrels: &Path, options: &Options, ui: Ui) -> anyhow::Res
     let named = values.measures().iter().map(ToString::to_string).zip(mean);
     if options.json {
         let scores: serde_json::Map<_, _> = named.map(|(name, mean)| (name, mean.into())).collect();
-        let scores = serde_json::json!({ "run": run.name(), "topics": values.len(), "scores": scores });
+        let scores =
+            serde_json::json!({ "run": run.name(), "topics": values.len(), "scores": scores });
         return Ok(ui.json(&scores)?);
     }
     ui.line(format_args!("{}, {} topics", run.name(), values.len()))?;
@@ -121,7 +122,11 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
         let measured = Measured { collection, options, ui };
         measured.add_to(&mut report, encoder.as_deref())?;
     }
-    if options.json { ui.line(report.to_json())? } else { ui.line(report.to_string().trim_end())? }
+    if options.json {
+        ui.line(report.to_json())?
+    } else {
+        ui.line(report.to_string().trim_end())?
+    }
     Ok(())
 }
 
@@ -218,7 +223,8 @@ impl Measured<'_> {
         let queries: Vec<_> = topics
             .map(|t| (t.text.clone(), language_of(t.language.as_deref(), &t.text, &detector)))
             .collect();
-        let passages = self.collection.passages.iter().map(|p| (full_text(p), p.language.as_deref()));
+        let passages =
+            self.collection.passages.iter().map(|p| (full_text(p), p.language.as_deref()));
         let passages: Vec<_> = passages
             .map(|(text, named)| {
                 let language = language_of(named, &text, &detector);

@@ -71,8 +71,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
-    let sources: Vec<Source> =
-        options.sources.iter().map(Source::at).collect::<Result<_, _>>()?;
+    let sources: Vec<Source> = options.sources.iter().map(Source::at).collect::<Result<_, _>>()?;
     let length = sources.iter().map(Source::bytes).sum::<Option<u64>>();
     let engine = create_or_open(options)?;
     let stop = stop_on_ctrl_c(ui)?;
@@ -81,12 +80,18 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     let mut told = Told::default();
     let run = indexer(options, &engine).run(sources, |event| {
         told.hear(event, &mut progress);
-        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     let took = progress.finish();
     let summary = run.with_context(|| match told.committed {
         0 => format!("{}: nothing was indexed", options.index.display()),
-        n => format!("{}: stopped after {n} documents, which are committed", options.index.display()),
+        n => {
+            format!("{}: stopped after {n} documents, which are committed", options.index.display())
+        }
     })?;
     report(options, ui, &summary, took)?;
     if summary.stopped && stop.load(Ordering::Relaxed) {

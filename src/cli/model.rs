@@ -46,7 +46,8 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
 
 fn run_get(options: &Get, ui: Ui) -> anyhow::Result<()> {
     let cache = options.cache.folder()?;
-    let wanted = if options.verify { GetOptions::default().verify() } else { GetOptions::default() };
+    let wanted =
+        if options.verify { GetOptions::default().verify() } else { GetOptions::default() };
     let folder = get(&cache, wanted, &mut |event| ui.note(told(event)))?;
     Ok(ui.line(folder.path().display())?)
 }
@@ -58,6 +59,9 @@ fn told(event: GetEvent) -> String {
             format!("{package} {version} arrived damaged; downloading it again")
         }
         GetEvent::Replacing { path } => format!("{} is damaged; making it again", path.display()),
+        GetEvent::Renewing { path } => {
+            format!("{} is of an earlier release; making it again", path.display())
+        }
         GetEvent::WritingF32 => "writing the model in f32".to_owned(),
         GetEvent::WritingInt8 => "writing the model in int8".to_owned(),
     }
@@ -90,13 +94,19 @@ fn facts(info: &ModelInfo) -> Vec<(&'static str, String)> {
         ("fingerprint", manifest.fingerprint.to_string()),
         ("dim", manifest.dim.map_or_else(unknown, |dim| dim.to_string())),
         ("pooling", format!("{:?}", manifest.pooling).to_lowercase()),
-        ("prefixes", format!("{:?} for queries, {:?} for passages", prefixes.query, prefixes.passage)),
+        (
+            "prefixes",
+            format!("{:?} for queries, {:?} for passages", prefixes.query, prefixes.passage),
+        ),
         ("token limit", manifest.token_limit.to_string()),
         ("graphs", graphs.join(", ")),
         ("adapter", manifest.adapter.clone().unwrap_or_else(|| "none".to_owned())),
         ("means", manifest.language_means.clone().unwrap_or_else(|| "none".to_owned())),
         ("size", format!("{megabytes:.0} MB")),
         ("licence", manifest.licence.clone().unwrap_or_else(unknown)),
-        ("source", manifest.source.as_ref().map_or_else(unknown, |source| source.description.clone())),
+        (
+            "source",
+            manifest.source.as_ref().map_or_else(unknown, |source| source.description.clone()),
+        ),
     ]
 }

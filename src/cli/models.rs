@@ -115,8 +115,7 @@ pub(super) mod onnx {
             built_with: Option<&Fingerprint>,
         ) -> anyhow::Result<Arc<dyn Encoder>> {
             let folder = find(cache, named, built_with)?;
-            let library =
-                self.onnxruntime.clone().unwrap_or_else(|| Runtime::library_in(cache));
+            let library = self.onnxruntime.clone().unwrap_or_else(|| Runtime::library_in(cache));
             let encoder = OnnxEncoder::builder(folder)
                 .precision(self.precision)
                 .device(self.device)

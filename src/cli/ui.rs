@@ -64,7 +64,12 @@ impl Ui {
     }
 
     /// A bar for work whose length is known (`Some`), or a counter.
-    pub(super) fn progress(self, what: &'static str, unit: &'static str, length: Option<u64>) -> Progress {
+    pub(super) fn progress(
+        self,
+        what: &'static str,
+        unit: &'static str,
+        length: Option<u64>,
+    ) -> Progress {
         Progress { ui: self, what, unit, length, started: Instant::now(), bar: None, position: 0 }
     }
 }
@@ -101,9 +106,7 @@ impl Progress {
         self.position = position;
         if let Some(bar) = &self.bar {
             bar.set_position(position);
-        } else if !self.ui.quiet
-            && io::stderr().is_terminal()
-            && self.started.elapsed() > BAR_AFTER
+        } else if !self.ui.quiet && io::stderr().is_terminal() && self.started.elapsed() > BAR_AFTER
         {
             let bar = self.drawn();
             bar.set_position(position);

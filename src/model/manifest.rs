@@ -20,6 +20,9 @@ pub const FORMAT: u32 = 1;
 pub struct Manifest {
     /// Version of this file's format.
     pub format: u32,
+    /// Which conversion made the graphs, by number; 0 for graphs that were made elsewhere.
+    #[serde(default)]
+    pub conversion: u32,
     /// What the model is called.
     pub name: String,
     /// SPDX expression of the weights' licence, where known.

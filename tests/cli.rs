@@ -180,6 +180,7 @@ fn a_place_that_cannot_be_written_is_an_error_that_names_it() {
 #[cfg(feature = "onnx")]
 fn a_missing_model_names_the_command_that_gets_it() {
     let bench = Bench::new();
+    bench.file("corpus.jsonl", numbered(0, 1));
     for arguments in [
         vec!["index", "idx", "corpus.jsonl"],
         vec!["index", "idx", "corpus.jsonl", "--model", "nowhere/model"],

@@ -5,5 +5,7 @@ mod cli;
 mod golden;
 mod layering;
 #[cfg(feature = "onnx")]
+mod retrieval;
+#[cfg(feature = "onnx")]
 mod small_models;
 mod support;

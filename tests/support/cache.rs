@@ -24,3 +24,24 @@ pub(crate) fn library() -> Option<PathBuf> {
     println!("SKIPPED: {} is not there; run `tdense model get`", library.display());
     None
 }
+
+/// The cache folder, if the default model is in it; says so where it is not.
+pub(crate) fn model_cache() -> Option<PathBuf> {
+    let cache = cache()?;
+    let folder = tantivy_dense::model::default_folder(&cache);
+    if folder.is_dir() {
+        return Some(cache);
+    }
+    println!("SKIPPED: {} is not there; run `tdense model get`", folder.display());
+    None
+}
+
+/// The evaluation data that `TDENSE_DATA` names; says so where it names none.
+#[expect(clippy::disallowed_methods, reason = "the environment says where the data is")]
+pub(crate) fn data() -> Option<PathBuf> {
+    let data = std::env::var("TDENSE_DATA").ok().filter(|value| !value.is_empty());
+    if data.is_none() {
+        println!("SKIPPED: TDENSE_DATA names no evaluation data");
+    }
+    data.map(PathBuf::from)
+}

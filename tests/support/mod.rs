@@ -2,6 +2,8 @@
 
 #[cfg(feature = "onnx")]
 pub(crate) mod cache;
+#[cfg(feature = "onnx")]
+pub(crate) use cache::{data, model_cache};
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,6 +16,7 @@ use tempfile::TempDir;
 /// A folder that is gone after the test, and the command run in it.
 pub(crate) struct Bench {
     folder: TempDir,
+    cache: PathBuf,
 }
 
 /// What a command left behind.
@@ -26,7 +29,15 @@ pub(crate) struct Ran {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+        let folder = TempDir::new().unwrap();
+        Self { cache: folder.path().join("cache"), folder }
+    }
+
+    /// The same with models and ONNX Runtime from elsewhere.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn with_cache(mut self, cache: &Path) -> Self {
+        self.cache = cache.to_owned();
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -73,7 +84,7 @@ impl Bench {
         command
             .args(arguments)
             .current_dir(self.folder.path())
-            .env("TDENSE_CACHE", self.path("cache"))
+            .env("TDENSE_CACHE", &self.cache)
             .env_remove("ORT_DYLIB_PATH");
         command
     }

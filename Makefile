@@ -19,10 +19,9 @@ demo: set-up
 	$(TDENSE) model get
 	rm -rf $(DEMO)
 	$(TDENSE) index $(DEMO) fixtures/parallel
-	$(TDENSE) search $(DEMO) "why does the sea come and go twice a day?" -k 3
-	$(TDENSE) search $(DEMO) "kwa nini maji ya bahari hupanda na kushuka?" -k 3 --mode dense
-	$(TDENSE) search $(DEMO) "how do bees tell each other where food is?" -k 3 --filter lang:hi --mode dense
-	$(TDENSE) eval --data fixtures/parallel
+	$(TDENSE) search $(DEMO) "why does the sea come and go twice a day?" -k 2 --mode dense --filter 'lang:en OR lang:de'
+	$(TDENSE) search $(DEMO) "Wie erzählen Bienen, wo es Futter gibt?" -k 3 --mode dense --filter lang:sw
+	$(TDENSE) eval --data fixtures/parallel --split multi --measures AP
 
 test: set-up
 	$(CARGO) test --locked --workspace --no-default-features --features cli

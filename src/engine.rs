@@ -244,16 +244,15 @@ impl Engine {
     ) -> tantivy::Result<Box<dyn Query>> {
         let in_language =
             |language: &_| self.analyzers.query(self.schema.body, language, request.text);
-        let words = match &request.language {
-            Some(language) => in_language(language),
-            None => {
-                let languages = self.languages(searcher)?;
-                match self.detect(request.text).filter(|language| languages.contains(language)) {
-                    Some(language) => in_language(&language),
-                    // Any language of the index may be meant.
-                    None => Box::new(DisjunctionMaxQuery::new(
-                        languages.iter().map(in_language).collect(),
-                    )),
+        let words = if let Some(language) = &request.language {
+            in_language(language)
+        } else {
+            let languages = self.languages(searcher)?;
+            match self.detect(request.text).filter(|language| languages.contains(language)) {
+                Some(language) => in_language(&language),
+                // Any language of the index may be meant.
+                None => {
+                    Box::new(DisjunctionMaxQuery::new(languages.iter().map(in_language).collect()))
                 }
             }
         };

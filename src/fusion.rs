@@ -19,18 +19,20 @@ const K0: f64 = 60.0;
 /// ```
 /// # use tantivy_dense::{eval::Hit, fusion::reciprocal_rank};
 /// let hit = |id: &str| Hit { id: id.to_owned(), score: 1.0 };
-/// let fused = reciprocal_rank([vec![hit("a"), hit("b")], vec![hit("b")]]);
+/// let fused = reciprocal_rank(&[vec![hit("a"), hit("b")], vec![hit("b")]]);
 /// let score = |id: &str| fused.iter().find(|hit| hit.id == id).map(|hit| hit.score);
 /// assert_eq!(score("a"), Some(1.0 / 61.0));
 /// assert!(score("b") > score("a"));
 /// ```
 #[expect(clippy::cast_possible_truncation, reason = "a run's scores are f32")]
-pub fn reciprocal_rank(rankings: impl IntoIterator<Item = Vec<Hit>>) -> Vec<Hit> {
-    let mut scores: HashMap<String, f64> = HashMap::new();
+pub fn reciprocal_rank(rankings: &[Vec<Hit>]) -> Vec<Hit> {
+    let longest = rankings.iter().map(Vec::len).max().unwrap_or(0);
+    let mut scores: HashMap<&str, f64> = HashMap::with_capacity(longest);
     for ranking in rankings {
         for (rank, hit) in (1_u32..).zip(ranking) {
-            *scores.entry(hit.id).or_default() += 1.0 / (K0 + f64::from(rank));
+            *scores.entry(&hit.id).or_default() += 1.0 / (K0 + f64::from(rank));
         }
     }
-    scores.into_iter().map(|(id, score)| Hit { id, score: score as f32 }).collect()
+    let hit = |(id, score): (&str, f64)| Hit { id: id.to_owned(), score: score as f32 };
+    scores.into_iter().map(hit).collect()
 }

@@ -1,4 +1,8 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "onnx", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "onnx"),
+    doc = "Dense multilingual search inside Tantivy: the light build, without ONNX Runtime."
+)]
 
 pub mod engine;
 pub mod fusion;

@@ -40,11 +40,11 @@ impl Bm25Retriever {
             for language in languages {
                 let of_language = |p: &&Passage| p.language.as_deref() == Some(language);
                 let passages = collection.passages.iter().filter(of_language);
-                let pool = PoolIndex::new(passages, &analyzers, &detector)?;
+                let pool = PoolIndex::new(passages, analyzers, &detector)?;
                 by_language.insert(language.to_owned(), pool);
             }
         }
-        let all = PoolIndex::new(collection.passages.iter(), &analyzers, &detector)?;
+        let all = PoolIndex::new(collection.passages.iter(), analyzers, &detector)?;
         Ok(Self { analyzers, detector, all, by_language })
     }
 
@@ -101,7 +101,7 @@ impl<'a> HybridRetriever<'a> {
     pub fn search(&self, topic: &Topic, pool: Pool<'_>) -> Result<Vec<Hit>, RetrieveError> {
         let words = self.bm25.search(topic, pool, usize::MAX)?;
         let meaning = self.dense.search(topic, pool, usize::MAX)?;
-        let mut hits = reciprocal_rank([words, meaning]);
+        let mut hits = reciprocal_rank(&[words, meaning]);
         hits.sort_unstable_by(Hit::ranking);
         Ok(hits)
     }
@@ -147,7 +147,7 @@ struct PoolIndex {
 impl PoolIndex {
     fn new<'a>(
         passages: impl Iterator<Item = &'a Passage>,
-        analyzers: &Analyzers,
+        analyzers: Analyzers,
         detector: &Detector,
     ) -> tantivy::Result<Self> {
         let mut schema = Schema::builder();

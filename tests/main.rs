@@ -1,5 +1,7 @@
 //! Everything works together: one program, so that native libraries are linked once.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+
 mod cli;
 #[cfg(feature = "onnx")]
 mod golden;

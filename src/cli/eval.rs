@@ -122,12 +122,8 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
         let measured = Measured { collection, options, ui };
         measured.add_to(&mut report, encoder.as_deref())?;
     }
-    if options.json {
-        ui.line(report.to_json())?
-    } else {
-        ui.line(report.to_string().trim_end())?
-    }
-    Ok(())
+    let shown = if options.json { report.to_json() } else { report.to_string() };
+    Ok(ui.line(shown.trim_end())?)
 }
 
 /// One collection that is being measured.

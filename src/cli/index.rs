@@ -79,7 +79,7 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     let mut progress = ui.progress("indexing", "bytes", length);
     let mut told = Told::default();
     let run = indexer(options, &engine).run(sources, |event| {
-        told.hear(event, &mut progress);
+        told.hear(&event, &mut progress);
         if stop.load(Ordering::Relaxed) {
             ControlFlow::Break(())
         } else {
@@ -161,15 +161,15 @@ struct Told {
 }
 
 impl Told {
-    fn hear(&mut self, event: Event, progress: &mut Progress) {
+    fn hear(&mut self, event: &Event, progress: &mut Progress) {
         match event {
             Event::Resumed { documents } => {
-                self.committed = documents;
+                self.committed = *documents;
                 progress.note(format_args!("going on after {documents} documents"));
             }
-            Event::Added { bytes, .. } => progress.set(bytes),
+            Event::Added { bytes, .. } => progress.set(*bytes),
             Event::Committed { documents } => {
-                self.committed = documents;
+                self.committed = *documents;
                 progress.log(format_args!("committed {documents} documents"));
             }
             _ => {}

@@ -54,19 +54,16 @@ impl CacheOptions {
 impl ModelOptions {
     /// The encoder for a new index, or for no index at all.
     pub(super) fn encoder(&self) -> anyhow::Result<Arc<dyn Encoder>> {
-        self.load(self.model.as_deref(), None)
+        self.load(None)
     }
 
     /// The encoder for an index that was made with `built_with`.
     pub(super) fn encoder_of(&self, built_with: &Fingerprint) -> anyhow::Result<Arc<dyn Encoder>> {
-        self.load(self.model.as_deref(), Some(built_with))
+        self.load(Some(built_with))
     }
 
-    fn load(
-        &self,
-        named: Option<&str>,
-        built_with: Option<&Fingerprint>,
-    ) -> anyhow::Result<Arc<dyn Encoder>> {
+    fn load(&self, built_with: Option<&Fingerprint>) -> anyhow::Result<Arc<dyn Encoder>> {
+        let named = self.model.as_deref();
         let toy = ToyEncoder::new(Dim::new(TOY_DIM)?);
         let wants_toy = built_with.is_some_and(|fingerprint| fingerprint == toy.fingerprint());
         if named == Some(TOY) || (named.is_none() && wants_toy) {
@@ -144,7 +141,7 @@ pub(super) mod onnx {
         let Some(built_with) = built_with else { return Ok(ModelFolder::open(&default)?) };
         let others = std::fs::read_dir(&models).into_iter().flatten().flatten();
         let known = others
-            .filter_map(|entry| ModelFolder::open(&entry.path()).ok())
+            .filter_map(|entry| ModelFolder::open(entry.path()).ok())
             .find(|folder| folder.fingerprint() == built_with);
         // None fits: the default's own fingerprint stands in the error that follows.
         known.map_or_else(|| Ok(ModelFolder::open(&default)?), Ok)

@@ -19,6 +19,7 @@ pub(super) struct Ui {
     quiet: bool,
 }
 
+#[expect(clippy::unused_self, reason = "whoever prints holds the Ui")]
 impl Ui {
     pub(super) fn new(verbosity: Verbosity) -> Self {
         Self { quiet: matches!(verbosity, Verbosity::Quiet) }
@@ -57,7 +58,6 @@ impl Ui {
     }
 
     /// Ends the process at once, as a second Ctrl-C wants it.
-    #[expect(clippy::exit, reason = "the threads that would have to return are at work")]
     pub(super) fn abort(self) -> ! {
         self.warn("stopped at once; what was committed stays");
         std::process::exit(130)

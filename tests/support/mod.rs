@@ -36,7 +36,7 @@ impl Bench {
     /// The same with models and ONNX Runtime from elsewhere.
     #[cfg(feature = "onnx")]
     pub(crate) fn with_cache(mut self, cache: &Path) -> Self {
-        self.cache = cache.to_owned();
+        cache.clone_into(&mut self.cache);
         self
     }
 

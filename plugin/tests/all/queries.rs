@@ -204,6 +204,16 @@ fn ranks_are_fused_as_their_formula_says() {
 }
 
 #[test]
+fn no_window_and_no_k_is_too_large() {
+    let w = world();
+    let rrf = RrfQuery::new().leg(w.knn("volcano", usize::MAX)).window(usize::MAX);
+    assert_eq!(w.searcher.search(&rrf, &Count).unwrap(), 59);
+    let encoder = TestEncoder::new();
+    let empty = text_index(&encoder).0.reader().unwrap().searcher();
+    assert_eq!(empty.search(&rrf, &Count).unwrap(), 0, "an index without documents");
+}
+
+#[test]
 fn a_plain_reader_of_tantivys_can_search_too() {
     let w = world();
     let plain = w.index.tantivy().reader().unwrap().searcher();

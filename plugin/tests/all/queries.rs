@@ -11,7 +11,9 @@ use tantivy::query::{
 };
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocAddress, Searcher, Term, doc};
-use tantivy_dense_plugin::{DenseIndex, DenseWriter, KnnQuery, RrfQuery, WriteError};
+use tantivy_dense_plugin::{
+    DenseIndex, DenseSearcher, DenseWriter, KnnQuery, RrfQuery, WriteError,
+};
 
 use crate::support::{TestEncoder, TextFields, ids, text_index, top};
 
@@ -146,8 +148,12 @@ fn documents_like_another_leave_it_out_unless_asked() {
     assert_eq!((ranking.len(), ranking[0].1), (59, at));
     let without = top(&w.searcher, &KnnQuery::like(w.f.dense, at, 4));
     assert_eq!(without, ranking[1..5]);
-    let elsewhere = KnnQuery::like(w.f.dense, DocAddress::new(99, 0), 4);
-    assert!(w.searcher.search(&elsewhere, &Count).is_err());
+    for elsewhere in [DocAddress::new(99, 0), DocAddress::new(0, 20)] {
+        let error = w.searcher.search(&KnnQuery::like(w.f.dense, elsewhere, 4), &Count);
+        assert!(error.unwrap_err().to_string().contains("take an address of this searcher"));
+        assert!(w.searcher.vectors(w.f.dense, elsewhere).is_err());
+        assert!(w.searcher.dense_rows(w.f.dense, elsewhere).is_err());
+    }
 }
 
 #[test]

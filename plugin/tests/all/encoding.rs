@@ -203,6 +203,34 @@ fn after_an_error_of_tantivys_a_writer_asks_for_a_rollback() {
 }
 
 #[test]
+fn after_a_rollback_that_failed_a_writer_asks_for_a_new_one() {
+    let encoder = TestEncoder::new();
+    let (schema, f) = text_schema(encoder.as_ref());
+    let directory = Staged::new();
+    let index = tantivy_dense_plugin::DenseIndex::builder(schema)
+        .encoder("dense", encoder.clone())
+        .create(directory.clone())
+        .unwrap();
+    for abort in [false, true] {
+        let mut writer: DenseWriter = index.writer_with_num_threads(1, BUDGET).unwrap();
+        writer.add_document(doc!(f.id => 1u64, f.body => "forgotten")).unwrap();
+        directory.refuse_reads(true);
+        let failed =
+            if abort { writer.prepare_commit().unwrap().abort() } else { writer.rollback() };
+        directory.refuse_reads(false);
+        assert!(matches!(failed, Err(WriteError::Tantivy(_))), "{failed:?}");
+        assert!(matches!(writer.add_document(doc!(f.id => 2u64)), Err(WriteError::Dead)));
+        assert!(matches!(writer.commit(), Err(WriteError::Dead)));
+        assert!(matches!(writer.rollback(), Err(WriteError::Dead)), "without a panic");
+    }
+    let mut writer: DenseWriter = index.writer_with_num_threads(1, BUDGET).unwrap();
+    writer.add_document(doc!(f.id => 3u64, f.body => "kept")).unwrap();
+    writer.commit().unwrap();
+    let searcher = index.reader().unwrap().searcher();
+    assert_eq!(ids(&searcher, &KnnQuery::new(f.dense, encoder.vector("kept"), 9), f.id), [3]);
+}
+
+#[test]
 fn a_document_with_a_wrong_vector_is_refused_and_the_others_stay() {
     let encoder = TestEncoder::new();
     let (index, f) = text_index(&encoder);

@@ -1,7 +1,8 @@
 //! Adds documents, and encodes their texts in batches before Tantivy sees them.
 //!
 //! Invariants: adds and deletes reach Tantivy in the order they were made; a document is added
-//! with all its rows or not at all; no document is lost without an error.
+//! with all its rows or not at all; no document is lost without an error, and none by a delete
+//! that was not committed.
 
 use std::fmt;
 use std::mem;
@@ -55,6 +56,8 @@ pub struct DenseWriter<D: Document = TantivyDocument> {
 /// Whether Tantivy's writer can be gone on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// Tantivy's writer has done nothing yet, since it was made or rolled back.
+    Fresh,
     Sound,
     /// An error may have lost documents: only a rollback helps.
     Broken,
@@ -107,7 +110,7 @@ impl<D: Document> DenseWriter<D> {
     pub(super) fn new(index: &DenseIndex, writer: IndexWriter<WithRows<D>>) -> Self {
         let plan = Plan::of(index);
         let totals = EncodingTotals::default();
-        let (waiting, state) = (Vec::new(), State::Sound);
+        let (waiting, state) = (Vec::new(), State::Fresh);
         Self { writer, plan, batch: BATCH, waiting, texts: 0, totals, state }
     }
 
@@ -258,8 +261,15 @@ impl<D: Document> DenseWriter<D> {
         self.writer.commit_opstamp()
     }
 
-    fn check(&self) -> Result<(), WriteError> {
+    fn check(&mut self) -> Result<(), WriteError> {
         match self.state {
+            State::Fresh => {
+                // Tantivy gives the first operation the opstamp of the last commit, and a merge
+                // makes deletes up to that one durable: so the first operation is none.
+                self.writer.run([])?;
+                self.state = State::Sound;
+                Ok(())
+            }
             State::Sound => Ok(()),
             State::Broken => Err(WriteError::Broken),
             State::Dead => Err(WriteError::Dead),
@@ -320,7 +330,7 @@ impl<D: Document> DenseWriter<D> {
 
 /// What a writer's state is after a rollback: Tantivy's writer is either new or without its lock.
 fn rolled_back(state: &mut State, result: tantivy::Result<Opstamp>) -> Result<Opstamp, WriteError> {
-    *state = if result.is_ok() { State::Sound } else { State::Dead };
+    *state = if result.is_ok() { State::Fresh } else { State::Dead };
     Ok(result?)
 }
 

@@ -87,6 +87,37 @@ fn damage_is_an_error_that_names_the_file() {
 }
 
 #[test]
+fn a_merge_makes_no_delete_durable_that_was_not_committed() {
+    let mut schema = Schema::builder();
+    let field = schema.add_dense_field("v", DenseOptions::new(dim(2)));
+    let index = DenseIndex::create_in_ram(schema.build()).unwrap();
+    let open = || -> DenseWriter {
+        let writer = index.writer_with_num_threads(1, 15_000_000).unwrap();
+        writer.set_merge_policy(Box::new(NoMergePolicy));
+        writer
+    };
+    let mut writer = open();
+    let mut doc = TantivyDocument::new();
+    doc.add_dense(field, &[1.0, 2.0]);
+    writer.add_document(doc).unwrap();
+    writer.commit().unwrap();
+    for before in ["a new writer", "a rollback", "an abort"] {
+        drop(writer);
+        writer = open();
+        match before {
+            "a rollback" => _ = writer.rollback().unwrap(),
+            "an abort" => _ = writer.prepare_commit().unwrap().abort().unwrap(),
+            _ => {}
+        }
+        writer.delete_all_documents().unwrap();
+        writer.merge(&index.tantivy().searchable_segment_ids().unwrap()).wait().unwrap();
+        assert_eq!(index.reader().unwrap().searcher().num_docs(), 1, "after {before}");
+    }
+    drop(writer);
+    assert_eq!(index.reader().unwrap().searcher().num_docs(), 1, "nothing was committed");
+}
+
+#[test]
 fn a_merge_does_not_take_damage_for_sound() {
     let folder = tempfile::tempdir().unwrap();
     let mut schema = Schema::builder();

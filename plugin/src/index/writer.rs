@@ -202,7 +202,7 @@ impl<D: Document> DenseWriter<D> {
         self.prepare_commit()?.commit()
     }
 
-    /// Prepares a commit, to give it a payload.
+    /// Prepares a commit, to give it a payload. Dropped, it is left to the next commit.
     ///
     /// # Errors
     /// As [`DenseWriter::commit`].

@@ -81,6 +81,9 @@ fn damage_is_an_error_that_names_the_file() {
         assert!(error.contains("amaged"), "{at}: {error}");
         assert!(error.contains(&name) || at == 64, "{at}: {error}");
     }
+    fs::remove_file(&file).unwrap();
+    let error = DenseIndex::open_in_dir(folder.path()).unwrap().reader().unwrap_err().to_string();
+    assert!(error.contains(&name), "missing: {error}");
     fs::write(&file, &sound).unwrap();
     let searcher = index.reader().unwrap().searcher();
     assert_eq!(top(&searcher, &KnnQuery::new(field, [1.0; 4], 3)).len(), 1);

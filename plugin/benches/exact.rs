@@ -14,8 +14,7 @@ use tantivy::schema::{Field, Schema};
 use tantivy::{Searcher, TantivyDocument};
 use tantivy_dense_plugin::ann::{Accept, AnnBackend, AnnIndex, Exact, RowsView};
 use tantivy_dense_plugin::{
-    DenseDocument, DenseIndex, DenseOptions, DenseReader, DenseSchemaBuilder, Dim, KnnQuery,
-    Metric, Vectors,
+    DenseDocument, DenseIndex, DenseOptions, DenseSchemaBuilder, Dim, KnnQuery, Metric, Vectors,
 };
 
 const ROWS: usize = 20_000;
@@ -27,10 +26,9 @@ struct Setup {
     query: Array1<f32>,
     cosine: Box<dyn AnnIndex>,
     dot: Box<dyn AnnIndex>,
-    // Keeps its searcher's vectors open, and its folder there.
-    _reader: DenseReader,
     searcher: Searcher,
     field: Field,
+    // Goes with its files when it is dropped.
     _folder: tempfile::TempDir,
 }
 
@@ -62,8 +60,7 @@ static SETUP: LazyLock<Setup> = LazyLock::new(|| {
         writer.add_document(doc).expect("a document");
     }
     writer.commit().expect("a commit");
-    let reader = index.manual_reader().expect("a reader");
-    let searcher = reader.searcher();
+    let searcher = index.manual_reader().expect("a reader").searcher();
     assert_eq!(searcher.segment_readers().len(), 1, "one segment");
     Setup {
         matrix: Array2::from_shape_vec((ROWS, DIM), rows).expect("whole rows"),
@@ -71,7 +68,6 @@ static SETUP: LazyLock<Setup> = LazyLock::new(|| {
         cosine: open(Metric::Cosine),
         dot: open(Metric::Dot),
         searcher,
-        _reader: reader,
         field,
         _folder: folder,
     }

@@ -1,18 +1,26 @@
 //! Keeps the vectors of segments open for as long as a searcher may ask for them.
 //!
 //! After a merge Tantivy deletes the files of the sources, while older searchers go on. So a
-//! reader opens the vectors of each new generation at once, through Tantivy's [`Warmer`], and
-//! they are let go of when no generation of any reader has the segment.
+//! [`DenseReader`](crate::DenseReader) opens the vectors of each new searcher at once and puts
+//! them into the [`Index`] that the searcher holds, as a [`Kept`].
 //!
-//! Invariant: what a living [`DenseReader`](crate::DenseReader) has warmed stays open.
+//! Not with Tantivy's own `Warmer`: each reader that has one leaves a thread behind that never
+//! ends, and what was warmed lives no longer than the reader.
+//!
+//! Invariant: what a searcher of a `DenseReader` needs is open while the searcher lives, and a
+//! segment is opened once for all searchers that have it.
 
-use std::collections::{HashMap, HashSet};
+use std::any::Any;
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tantivy::index::SegmentId;
+use tantivy::indexer::doc_id_mapping::DocIdMapping;
 use tantivy::{
-    Index, PluginWriterContext, Searcher, SearcherGeneration, SegmentReader, TantivyError, Warmer,
+    Index, PluginMergeContext, PluginWriter, PluginWriterContext, Searcher, Segment, SegmentPlugin,
+    SegmentReader, TantivyError,
 };
 
 use crate::field::DenseField;
@@ -26,12 +34,10 @@ pub(crate) struct Segments {
 
 #[derive(Default)]
 struct Inner {
-    open: HashMap<SegmentId, Arc<OpenSegment>>,
-    readers: Vec<Weak<Live>>,
+    open: HashMap<SegmentId, Weak<OpenSegment>>,
+    /// What the last searcher of a reader of Tantivy's own has: such a searcher keeps nothing.
+    last: Vec<Arc<OpenSegment>>,
 }
-
-/// The segments that one reader's living searchers have.
-type Live = Mutex<HashSet<SegmentId>>;
 
 impl Segments {
     pub(crate) fn new(fields: Arc<[DenseField]>) -> Self {
@@ -71,39 +77,39 @@ impl Segments {
         &self,
         searcher: &Searcher,
     ) -> tantivy::Result<Vec<Arc<OpenSegment>>> {
+        let (open, news) = self.open_all(searcher)?;
+        if news {
+            let before = mem::replace(&mut self.lock().last, open.clone());
+            drop(before);
+        }
+        Ok(open)
+    }
+
+    /// The vectors of all segments of a searcher, and whether any was not open.
+    fn open_all(&self, searcher: &Searcher) -> tantivy::Result<(Vec<Arc<OpenSegment>>, bool)> {
         let mut news = false;
         let open = searcher
             .segment_readers()
             .iter()
             .map(|reader| {
-                let known = self.lock().open.get(&reader.segment_id()).cloned();
+                let known = self.lock().open.get(&reader.segment_id()).and_then(Weak::upgrade);
                 news |= known.is_none();
                 known.map_or_else(|| self.open(reader), Ok)
             })
-            .collect::<tantivy::Result<Vec<_>>>()?;
-        if news {
-            // Without a `DenseReader` nobody says when a segment is gone.
-            self.sweep(searcher.segment_readers().iter().map(SegmentReader::segment_id));
-        }
-        Ok(open)
+            .collect::<tantivy::Result<_>>()?;
+        Ok((open, news))
     }
 
     fn open(&self, reader: &SegmentReader) -> tantivy::Result<Arc<OpenSegment>> {
         let opened = Arc::new(OpenSegment::open(reader, &self.fields)?);
-        // Two threads may have opened it: the first one's is used by all.
-        Ok(self.lock().open.entry(reader.segment_id()).or_insert(opened).clone())
-    }
-
-    /// Lets go of what no reader has and is not in `also`.
-    fn sweep(&self, also: impl Iterator<Item = SegmentId>) {
         let mut inner = self.lock();
-        let mut keep: HashSet<SegmentId> = also.collect();
-        inner.readers.retain(|reader| {
-            let reader = reader.upgrade();
-            keep.extend(reader.iter().flat_map(|live| lock(live).clone()));
-            reader.is_some()
-        });
-        inner.open.retain(|id, _| keep.contains(id));
+        // Two threads may have opened it: the first one's is used by all.
+        if let Some(known) = inner.open.get(&reader.segment_id()).and_then(Weak::upgrade) {
+            return Ok(known);
+        }
+        inner.open.retain(|_, segment| segment.strong_count() > 0);
+        inner.open.insert(reader.segment_id(), Arc::downgrade(&opened));
+        Ok(opened)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -125,32 +131,61 @@ impl fmt::Debug for Segments {
     }
 }
 
-/// Opens the vectors of each new generation of one reader.
-#[derive(Debug)]
-pub(crate) struct SegmentWarmer {
-    segments: Arc<Segments>,
-    live: Arc<Live>,
-}
+/// The vectors of one searcher, in the index that it holds: both live equally long.
+///
+/// A plugin only because that is what an index carries along; it has no files.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(OnceLock<Vec<Arc<OpenSegment>>>);
 
-impl SegmentWarmer {
-    pub(crate) fn new(segments: Arc<Segments>) -> Self {
-        let live = Arc::new(Live::default());
-        segments.lock().readers.push(Arc::downgrade(&live));
-        Self { segments, live }
+impl Kept {
+    /// An index that only one searcher is to be of, and what will keep that one's vectors.
+    pub(crate) fn of(index: &Index) -> (Index, Arc<Self>) {
+        let kept = Arc::new(Self::default());
+        let mut index = index.clone();
+        index.register_plugin(kept.clone());
+        (index, kept)
+    }
+
+    /// Opens the vectors of the searcher.
+    pub(crate) fn open(&self, segments: &Segments, searcher: &Searcher) -> tantivy::Result<()> {
+        let (open, _) = segments.open_all(searcher)?;
+        // Of one searcher there is one list.
+        let _ = self.0.set(open);
+        Ok(())
     }
 }
 
-impl Warmer for SegmentWarmer {
-    fn warm(&self, searcher: &Searcher) -> tantivy::Result<()> {
-        let ids = searcher.segment_readers().iter().map(SegmentReader::segment_id);
-        lock(&self.live).extend(ids);
-        self.segments.of_searcher(searcher).map(drop)
+impl SegmentPlugin for Kept {
+    fn extensions(&self) -> &[&str] {
+        &[]
     }
 
-    fn garbage_collect(&self, generations: &[&SearcherGeneration]) {
-        *lock(&self.live) =
-            generations.iter().flat_map(|live| live.segments().keys().copied()).collect();
-        self.segments.sweep(std::iter::empty());
+    fn create_writer(&self, _: &PluginWriterContext) -> tantivy::Result<Box<dyn PluginWriter>> {
+        Ok(Box::new(WritesNothing))
+    }
+
+    fn merge(&self, _: PluginMergeContext) -> tantivy::Result<()> {
+        Ok(())
+    }
+}
+
+struct WritesNothing;
+
+impl PluginWriter for WritesNothing {
+    fn serialize(self: Box<Self>, _: &Segment, _: Option<&DocIdMapping>) -> tantivy::Result<()> {
+        Ok(())
+    }
+
+    fn mem_usage(&self) -> usize {
+        0
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
     }
 }
 
@@ -163,7 +198,7 @@ mod tests {
     use tantivy::schema::Schema;
 
     #[test]
-    fn a_segment_stays_open_while_a_reader_has_it_and_no_longer() {
+    fn a_segment_is_open_once_while_a_searcher_has_it_and_no_longer() {
         let mut schema = Schema::builder();
         let field = schema.add_dense_field("v", DenseOptions::new(Dim::new(1).unwrap()));
         let index = DenseIndex::create_in_ram(schema.build()).unwrap();
@@ -176,19 +211,22 @@ mod tests {
             writer.commit().unwrap();
         }
         let segments = Segments::of_index(index.tantivy()).unwrap();
-        let opened = || segments.lock().open.len();
-        let searcher = index.tantivy().reader().unwrap().searcher();
-        let first = SegmentWarmer::new(segments.clone());
-        let second = SegmentWarmer::new(segments.clone());
-        first.warm(&searcher).unwrap();
-        second.warm(&searcher).unwrap();
-        assert_eq!(opened(), 2);
-
-        first.garbage_collect(&[]);
-        assert_eq!(opened(), 2, "the second reader has them still");
-        second.garbage_collect(&[searcher.generation()]);
-        assert_eq!(opened(), 2, "its searcher lives");
-        second.garbage_collect(&[]);
+        let opened = || segments.lock().open.values().filter(|s| s.strong_count() > 0).count();
+        let first = index.manual_reader().unwrap();
+        let second = index.manual_reader().unwrap();
+        let older = first.searcher();
+        writer.merge(&index.tantivy().searchable_segment_ids().unwrap()).wait().unwrap();
+        first.reload().unwrap();
+        assert_eq!(opened(), 3, "two of before, one of after");
+        drop(second);
+        assert_eq!(opened(), 3, "an older searcher lives");
+        drop(older);
+        assert_eq!(opened(), 1);
+        drop(first);
         assert_eq!(opened(), 0);
+
+        let plain = index.tantivy().reader().unwrap().searcher();
+        segments.of_searcher(&plain).unwrap();
+        assert_eq!(opened(), 1, "kept for the next search");
     }
 }

@@ -28,9 +28,15 @@ fn check_rows(backend: &dyn AnnBackend, rows: &RowsView) {
     let index = backend.open(OwnedBytes::new(bytes), rows.clone()).expect("what was built opens");
     let query = vec![0.5; rows.dim().get()];
     let every_third = RowSet::from_fn(rows.rows(), |row| row % 3 == 1);
-    for accept in [Accept::All, Accept::Rows(every_third), Accept::Rows(RowSet::none(rows.rows()))]
+    let none = RowSet::none(rows.rows());
+    let past_the_last = RowSet::from_fn(rows.rows() + 70, |row| row % 5 != 0);
+    for accept in
+        [Accept::All, Accept::Rows(every_third), Accept::Rows(none), Accept::Rows(past_the_last)]
     {
-        let passing = accept.count(rows.rows()) as usize;
+        let passing = match &accept {
+            Accept::All => rows.rows() as usize,
+            Accept::Rows(set) => set.iter().take_while(|row| *row < rows.rows()).count(),
+        };
         for k in [0, 1, 7, 1000] {
             let found = index.search(&query, k, &accept).expect("a fitting query is answered");
             assert_eq!(found.len(), k.min(passing), "min(k, passing) rows are found");

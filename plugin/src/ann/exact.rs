@@ -56,7 +56,10 @@ impl AnnIndex for ExactIndex {
         };
         match accept {
             Accept::All => self.rows.for_each(0..self.rows.rows(), look),
-            Accept::Rows(set) => self.rows.for_each(set.iter(), look),
+            Accept::Rows(set) => {
+                let rows = self.rows.rows();
+                self.rows.for_each(set.iter().take_while(|row| *row < rows), look);
+            }
         }
         Ok(best.into_sorted())
     }

@@ -1,8 +1,8 @@
 //! Scores of one query against rows, as fast as plain Rust gets: the loops are written so that the
 //! compiler makes vector instructions of them.
 //!
-//! Invariant: a score is finite, depends on the two vectors alone (not on where a row lies, nor on
-//! its neighbours), and equals the definition of its [`Metric`] within rounding.
+//! Invariant: a score is finite and above `f32::MIN`, depends on the two vectors alone (not on where
+//! a row lies, nor on its neighbours), and equals the definition of its [`Metric`] within rounding.
 //!
 //! Left out on purpose: instructions beyond the build's target. A scan is bound by memory.
 
@@ -12,6 +12,9 @@ const LANES: usize = 16;
 
 /// Squared lengths outside of this range have lost digits, or everything, in `f32`.
 const SAFE: std::ops::Range<f32> = 1e-30..1e30;
+
+/// `f32::MIN` itself would be no hit: Tantivy's `TopDocs` takes only what is above it.
+const LEAST: f32 = f32::MIN.next_up();
 
 /// The dot product, in 16 partial sums.
 #[inline]
@@ -92,7 +95,7 @@ impl<'a> Scorer<'a> {
             Metric::L2 => 1.0 / (1.0 + squared_distance(self.query, row)),
         };
         // Adding zero makes -0 a 0, so that equal scores are also equal in the order of floats.
-        if score.is_finite() { score + 0.0 } else { self.score_of_extremes(row) + 0.0 }
+        if score.abs() < f32::MAX { score + 0.0 } else { self.score_of_extremes(row) + 0.0 }
     }
 
     /// For numbers so large or small that `f32` overflows or loses them: the same in `f64`, where
@@ -108,7 +111,7 @@ impl<'a> Scorer<'a> {
                 let norms = dot(self.query, self.query).sqrt() * dot(row, row).sqrt();
                 if norms == 0.0 { 0.0 } else { (dot(self.query, row) / norms).clamp(-1.0, 1.0) }
             }
-            Metric::Dot => dot(self.query, row).clamp(f64::from(f32::MIN), f64::from(f32::MAX)),
+            Metric::Dot => dot(self.query, row).clamp(f64::from(LEAST), f64::from(f32::MAX)),
             Metric::L2 => 1.0 / (1.0 + sum(|a, b| (a - b) * (a - b), self.query, row)),
         };
         #[expect(clippy::cast_possible_truncation, reason = "clamped to the range of f32")]
@@ -176,6 +179,13 @@ mod tests {
         for scale in [1e-25f32, 1e-10, 1.0, 1e10, 1e25] {
             let found = score(Metric::Cosine, &[3.0 * scale, 4.0 * scale], &[scale, 0.0]);
             assert!((found - 0.6).abs() < 1e-6, "{scale}: {found}");
+        }
+    }
+
+    #[test]
+    fn the_lowest_score_of_all_is_still_above_what_tantivy_leaves_out() {
+        for (query, row) in [(-3e38, 3e38), (-1.0, f32::MAX)] {
+            assert!(score(Metric::Dot, &[query], &[row]) > f32::MIN);
         }
     }
 

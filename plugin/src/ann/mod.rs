@@ -47,7 +47,7 @@ pub trait AnnBackend: fmt::Debug + Send + Sync {
 /// An open index over the rows of one segment.
 pub trait AnnIndex: fmt::Debug + Send + Sync {
     /// The best `k` rows that pass, best first; equal scores by ascending row. As many as there
-    /// are, if fewer pass.
+    /// are, if fewer pass. What `accept` says of rows past the last does not matter.
     ///
     /// # Errors
     /// [`AnnError::Query`] if the query is no vector of the rows' dim.

@@ -118,24 +118,7 @@ impl DenseIndex {
         field: &str,
         encoder: Arc<dyn Encoder>,
     ) -> Result<Self, OpenError> {
-        let dense = self.dense_field(field)?;
-        let name = || field.to_owned();
-        let options = &dense.options;
-        let Some(built_with) = options.fingerprint() else {
-            return Err(OpenError::OwnVectors { field: name() });
-        };
-        if built_with != encoder.fingerprint() {
-            return Err(OpenError::OtherEncoder {
-                field: name(),
-                built_with: built_with.to_string(),
-                given: encoder.fingerprint().to_string(),
-            });
-        }
-        if options.dim() != encoder.dim() {
-            let (built_with, given) = (options.dim(), encoder.dim());
-            return Err(OpenError::OtherDim { field: name(), built_with, given });
-        }
-        let field = dense.field;
+        let field = check_encoder(&self.fields, field, &*encoder)?;
         self.encoders.retain(|(known, _)| *known != field);
         self.encoders.push((field, encoder));
         Ok(self)
@@ -166,10 +149,7 @@ impl DenseIndex {
     /// # Errors
     /// [`OpenError::NoField`] if there is none of this name.
     pub fn dense_field(&self, name: &str) -> Result<&DenseField, OpenError> {
-        self.fields.iter().find(|field| field.name == name).ok_or_else(|| OpenError::NoField {
-            field: name.to_owned(),
-            known: self.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join("`, `"),
-        })
+        find_field(&self.fields, name)
     }
 
     /// The encoder of a field, if it was given.
@@ -256,6 +236,39 @@ fn plugin_for(schema: &Schema, settings: &IndexSettings) -> Result<DensePlugin, 
     if plugin.segments().fields().is_empty() { Err(OpenError::NoDenseField) } else { Ok(plugin) }
 }
 
+fn find_field<'a>(fields: &'a [DenseField], name: &str) -> Result<&'a DenseField, OpenError> {
+    fields.iter().find(|field| field.name == name).ok_or_else(|| OpenError::NoField {
+        field: name.to_owned(),
+        known: fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join("`, `"),
+    })
+}
+
+/// The field of this name, if its vectors are this encoder's.
+fn check_encoder(
+    fields: &[DenseField],
+    field: &str,
+    encoder: &dyn Encoder,
+) -> Result<Field, OpenError> {
+    let dense = find_field(fields, field)?;
+    let name = || field.to_owned();
+    let options = &dense.options;
+    let Some(built_with) = options.fingerprint() else {
+        return Err(OpenError::OwnVectors { field: name() });
+    };
+    if built_with != encoder.fingerprint() {
+        return Err(OpenError::OtherEncoder {
+            field: name(),
+            built_with: built_with.to_string(),
+            given: encoder.fingerprint().to_string(),
+        });
+    }
+    if options.dim() != encoder.dim() {
+        let (built_with, given) = (options.dim(), encoder.dim());
+        return Err(OpenError::OtherDim { field: name(), built_with, given });
+    }
+    Ok(dense.field)
+}
+
 /// Collects what a new index needs.
 pub struct DenseIndexBuilder {
     schema: Schema,
@@ -312,6 +325,10 @@ impl DenseIndexBuilder {
         let directory = directory.into();
         let plugin = plugin_for(&self.schema, &self.settings)?;
         let fields: Arc<[DenseField]> = plugin.segments().fields().into();
+        // Before anything is written: a wrong encoder leaves no index behind.
+        for (field, encoder) in &self.encoders {
+            check_encoder(&fields, field, &**encoder)?;
+        }
         if Index::exists(&*directory).map_err(TantivyError::from)? {
             return Err(TantivyError::IndexAlreadyExists.into());
         }

@@ -5,16 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tantivy::directory::error::OpenReadError;
 use tantivy::directory::{Directory, WatchCallback, WatchHandle};
 use tantivy::error::DataCorruption;
 use tantivy::index::SegmentId;
 use tantivy::schema::Field;
-use tantivy::{DocAddress, Index, IndexReader, ReloadPolicy, Searcher, TantivyError, Warmer};
+use tantivy::{DocAddress, Index, IndexReader, ReloadPolicy, Searcher, TantivyError};
 
-use crate::cache::{SegmentWarmer, Segments};
+use crate::cache::{Kept, Segments};
 use crate::language::LanguageTag;
 use crate::query::{options_of, rows_of};
 use crate::row::DenseRow;
@@ -27,8 +28,8 @@ const ATTEMPTS: usize = 16;
 
 /// Gives searchers with their vectors open. Cloning shares it.
 ///
-/// Keep it for as long as its searchers: without it, a searcher may find the vectors of an old
-/// segment deleted.
+/// A searcher keeps its vectors open by itself: it may outlive its reader, and goes on after its
+/// segments are merged and their files deleted.
 #[derive(Clone)]
 pub struct DenseReader {
     inner: Arc<Inner>,
@@ -37,9 +38,11 @@ pub struct DenseReader {
 }
 
 struct Inner {
-    reader: IndexReader,
-    // Tantivy holds it weakly.
-    _warmer: Arc<dyn Warmer>,
+    index: Index,
+    segments: Arc<Segments>,
+    searcher: RwLock<Searcher>,
+    // One reload at a time, or an older commit could replace a newer one.
+    reloading: Mutex<()>,
 }
 
 impl DenseReader {
@@ -64,7 +67,7 @@ impl DenseReader {
 
     /// The newest commit that was loaded, to be searched.
     pub fn searcher(&self) -> Searcher {
-        self.inner.reader.searcher()
+        self.inner.searcher.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Loads the newest commit.
@@ -78,20 +81,33 @@ impl DenseReader {
 
 impl Inner {
     fn open(index: &Index) -> tantivy::Result<Self> {
-        let warmer: Arc<dyn Warmer> = Arc::new(SegmentWarmer::new(Segments::of_index(index)?));
-        let reader = retry(|| {
-            index
-                .reader_builder()
-                .reload_policy(ReloadPolicy::Manual)
-                .warmers(vec![Arc::downgrade(&warmer)])
-                .try_into()
-        })?;
-        Ok(Self { reader, _warmer: warmer })
+        let segments = Segments::of_index(index)?;
+        let searcher = RwLock::new(newest(index, &segments)?);
+        Ok(Self { index: index.clone(), segments, searcher, reloading: Mutex::default() })
     }
 
     fn reload(&self) -> tantivy::Result<()> {
-        retry(|| self.reader.reload())
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = newest(&self.index, &self.segments)?;
+        let mut searcher = self.searcher.write().unwrap_or_else(PoisonError::into_inner);
+        let before = mem::replace(&mut *searcher, newest);
+        // Files are closed where nobody waits for it.
+        drop(searcher);
+        drop(before);
+        Ok(())
     }
+}
+
+/// A searcher of the newest commit, its vectors open.
+fn newest(index: &Index, segments: &Segments) -> tantivy::Result<Searcher> {
+    retry(|| {
+        let (index, kept) = Kept::of(index);
+        let reader: IndexReader =
+            index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        let searcher = reader.searcher();
+        kept.open(segments, &searcher)?;
+        Ok(searcher)
+    })
 }
 
 /// Between reading which segments there are and opening their files, a merge can have replaced and

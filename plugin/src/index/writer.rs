@@ -1,7 +1,8 @@
 //! Adds documents, and encodes their texts in batches before Tantivy sees them.
 //!
 //! Invariants: adds and deletes reach Tantivy in the order they were made; a document is added
-//! with all its rows or not at all; no document is lost without an error.
+//! with all its rows or not at all; no document is lost without an error, and none by a delete
+//! that was not committed.
 
 use std::fmt;
 use std::mem;
@@ -41,7 +42,7 @@ const WAITING_PER_TEXT: usize = 16;
 /// After [`WriteError::Encode`], what waits goes on waiting, the document just added included: the
 /// next call tries again, [`DenseWriter::rollback`] drops it. After an error of Tantivy's, only a
 /// rollback helps, and until then every call says so: Tantivy itself would go on, and commit
-/// without the documents it lost.
+/// without the documents it lost. Where the rollback fails too, only a new writer helps.
 pub struct DenseWriter<D: Document = TantivyDocument> {
     writer: IndexWriter<WithRows<D>>,
     plan: Plan,
@@ -49,7 +50,19 @@ pub struct DenseWriter<D: Document = TantivyDocument> {
     waiting: Vec<Waiting<D>>,
     texts: usize,
     totals: EncodingTotals,
-    broken: bool,
+    state: State,
+}
+
+/// Whether Tantivy's writer can be gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Tantivy's writer has done nothing yet, since it was made or rolled back.
+    Fresh,
+    Sound,
+    /// An error may have lost documents: only a rollback helps.
+    Broken,
+    /// A rollback failed, and took the lock of the index with it: nothing helps any more.
+    Dead,
 }
 
 /// What has been encoded so far.
@@ -97,7 +110,8 @@ impl<D: Document> DenseWriter<D> {
     pub(super) fn new(index: &DenseIndex, writer: IndexWriter<WithRows<D>>) -> Self {
         let plan = Plan::of(index);
         let totals = EncodingTotals::default();
-        Self { writer, plan, batch: BATCH, waiting: Vec::new(), texts: 0, totals, broken: false }
+        let (waiting, state) = (Vec::new(), State::Fresh);
+        Self { writer, plan, batch: BATCH, waiting, texts: 0, totals, state }
     }
 
     /// How many texts are encoded at once, at least 1. Default: 64.
@@ -188,16 +202,16 @@ impl<D: Document> DenseWriter<D> {
         self.prepare_commit()?.commit()
     }
 
-    /// Prepares a commit, to give it a payload.
+    /// Prepares a commit, to give it a payload. Dropped, it is left to the next commit.
     ///
     /// # Errors
     /// As [`DenseWriter::commit`].
     pub fn prepare_commit(&mut self) -> Result<DensePreparedCommit<'_, D>, WriteError> {
         self.flush()?;
         match self.writer.prepare_commit() {
-            Ok(inner) => Ok(DensePreparedCommit { inner, broken: &mut self.broken }),
+            Ok(inner) => Ok(DensePreparedCommit { inner, state: &mut self.state }),
             Err(error) => {
-                self.broken = true;
+                self.state = State::Broken;
                 Err(error.into())
             }
         }
@@ -207,13 +221,15 @@ impl<D: Document> DenseWriter<D> {
     /// opstamp.
     ///
     /// # Errors
-    /// [`WriteError::Tantivy`] if the index cannot be opened again.
+    /// [`WriteError::Tantivy`] if the index cannot be opened again; from then on every call is
+    /// [`WriteError::Dead`].
     pub fn rollback(&mut self) -> Result<Opstamp, WriteError> {
+        if self.state == State::Dead {
+            return Err(WriteError::Dead);
+        }
         self.waiting.clear();
         self.texts = 0;
-        let rolled_back = self.writer.rollback()?;
-        self.broken = false;
-        Ok(rolled_back)
+        rolled_back(&mut self.state, self.writer.rollback())
     }
 
     /// Starts to merge segments.
@@ -234,7 +250,8 @@ impl<D: Document> DenseWriter<D> {
         self.writer.garbage_collect_files()
     }
 
-    /// Which segments are merged, and when. Default: Tantivy's.
+    /// Which segments are merged, and when. Default: Tantivy's, to which a rollback or an abort
+    /// goes back.
     pub fn set_merge_policy(&self, policy: Box<dyn MergePolicy>) {
         self.writer.set_merge_policy(policy);
     }
@@ -244,12 +261,25 @@ impl<D: Document> DenseWriter<D> {
         self.writer.commit_opstamp()
     }
 
-    fn check(&self) -> Result<(), WriteError> {
-        if self.broken { Err(WriteError::Broken) } else { Ok(()) }
+    fn check(&mut self) -> Result<(), WriteError> {
+        match self.state {
+            State::Fresh => {
+                // Tantivy gives the first operation the opstamp of the last commit, and a merge
+                // makes deletes up to that one durable: so the first operation is none.
+                self.writer.run([])?;
+                self.state = State::Sound;
+                Ok(())
+            }
+            State::Sound => Ok(()),
+            State::Broken => Err(WriteError::Broken),
+            State::Dead => Err(WriteError::Dead),
+        }
     }
 
     fn guard<T>(&mut self, result: tantivy::Result<T>) -> Result<T, WriteError> {
-        self.broken |= result.is_err();
+        if result.is_err() {
+            self.state = State::Broken;
+        }
         Ok(result?)
     }
 
@@ -296,6 +326,12 @@ impl<D: Document> DenseWriter<D> {
         self.totals = totals;
         Ok(())
     }
+}
+
+/// What a writer's state is after a rollback: Tantivy's writer is either new or without its lock.
+fn rolled_back(state: &mut State, result: tantivy::Result<Opstamp>) -> Result<Opstamp, WriteError> {
+    *state = if result.is_ok() { State::Fresh } else { State::Dead };
+    Ok(result?)
 }
 
 impl Plan {
@@ -384,7 +420,7 @@ impl<D: Document> fmt::Debug for DenseWriter<D> {
         f.debug_struct("DenseWriter")
             .field("waiting", &self.waiting.len())
             .field("totals", &self.totals)
-            .field("broken", &self.broken)
+            .field("state", &self.state)
             .finish_non_exhaustive()
     }
 }
@@ -392,7 +428,7 @@ impl<D: Document> fmt::Debug for DenseWriter<D> {
 /// A commit whose documents are written, but which does not count yet.
 pub struct DensePreparedCommit<'a, D: Document = TantivyDocument> {
     inner: PreparedCommit<'a, WithRows<D>>,
-    broken: &'a mut bool,
+    state: &'a mut State,
 }
 
 impl<D: Document> DensePreparedCommit<'_, D> {
@@ -412,16 +448,18 @@ impl<D: Document> DensePreparedCommit<'_, D> {
     /// [`WriteError::Tantivy`]; a rollback is needed then.
     pub fn commit(self) -> Result<Opstamp, WriteError> {
         let committed = self.inner.commit();
-        *self.broken |= committed.is_err();
+        if committed.is_err() {
+            *self.state = State::Broken;
+        }
         Ok(committed?)
     }
 
     /// Forgets it: a rollback.
     ///
     /// # Errors
-    /// [`WriteError::Tantivy`] if the index cannot be opened again.
+    /// As [`DenseWriter::rollback`].
     pub fn abort(self) -> Result<Opstamp, WriteError> {
-        Ok(self.inner.abort()?)
+        rolled_back(self.state, self.inner.abort())
     }
 }
 
@@ -459,6 +497,11 @@ pub enum WriteError {
         "an earlier error may have lost documents; call `rollback`, and add again what came after the last commit"
     )]
     Broken,
+    /// A rollback failed, and nothing was committed since.
+    #[error(
+        "a rollback failed; drop this writer, make a new one with `DenseIndex::writer`, and add again what came after the last commit"
+    )]
+    Dead,
     /// Tantivy refused.
     #[error(transparent)]
     Tantivy(#[from] TantivyError),

@@ -170,6 +170,9 @@ pub(crate) fn rows_of(
     let Some(segment) = open.get(at.segment_ord as usize) else {
         return Err(KnnError::NoDocument { at }.into());
     };
+    if at.doc_id >= segment.max_doc() {
+        return Err(KnnError::NoDocument { at }.into());
+    }
     let Some(field) = segment.field(field) else { return Ok(Vec::new()) };
     let rows = field.docs()?.rows_of(at.doc_id);
     Ok(rows.into_iter().map(|row| field.row(row)).collect())
@@ -223,7 +226,7 @@ pub enum KnnError {
     #[error("the registered DensePlugin was made for another schema; make it for this one")]
     OtherSchema,
     /// An address of another searcher.
-    #[error("no segment {}, of which document {} would be; take an address of this searcher", at.segment_ord, at.doc_id)]
+    #[error("no document {} in a segment {}; take an address of this searcher", at.doc_id, at.segment_ord)]
     NoDocument { at: DocAddress },
 }
 

@@ -85,7 +85,9 @@ impl RrfQuery {
     fn fuse(&self, searcher: &Searcher) -> tantivy::Result<HashMap<DocAddress, Fused>> {
         self.check()?;
         let mut fused: HashMap<DocAddress, Fused> = HashMap::new();
-        let window = self.window.unwrap_or(WINDOW);
+        // Tantivy makes room for the whole window beforehand.
+        let documents = usize::try_from(searcher.num_docs()).unwrap_or(usize::MAX);
+        let window = self.window.unwrap_or(WINDOW).min(documents);
         if window == 0 {
             return Ok(fused);
         }

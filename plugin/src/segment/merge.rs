@@ -1,7 +1,8 @@
 //! Merges the vectors of segments: rows go from the mapped files of the sources to the target's,
 //! without one of them being held in memory.
 //!
-//! Invariant: a row is in the target exactly if its doc is alive; its bytes are unchanged.
+//! Invariant: a row is in the target exactly if its doc is alive; its bytes are what was indexed:
+//! a damaged source is an error, and its segments stay as they are.
 
 use std::io::{self, Write};
 
@@ -28,7 +29,10 @@ pub(super) fn merge(fields: &[DenseField], ctx: &PluginMergeContext<'_>) -> tant
     let mut max_doc = 0;
     for reader in ctx.readers {
         let new_ids = new_doc_ids(reader, &mut max_doc);
-        sources.push((OpenSegment::open(reader, fields)?, new_ids));
+        let source = OpenSegment::open(reader, fields)?;
+        // Or else the target's checksums would call damaged rows sound.
+        source.verify()?;
+        sources.push((source, new_ids));
     }
     let out = ctx.target_segment.open_write(SegmentComponent::Custom(VEC.to_owned()))?;
     let mut file = VecFileWriter::new(out, max_doc)?;

@@ -61,6 +61,11 @@ impl OpenSegment {
         self.id
     }
 
+    /// Doc ids are below it.
+    pub(crate) fn max_doc(&self) -> u32 {
+        self.file.max_doc
+    }
+
     /// One dense field. None if the schema has no such dense field.
     pub(crate) fn field(&self, field: Field) -> Option<&OpenField> {
         self.fields.iter().find(|open| open.field == field)

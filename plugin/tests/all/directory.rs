@@ -26,6 +26,7 @@ struct State {
     before_open: Mutex<Option<Event>>,
     missing: AtomicUsize,
     refuses: AtomicBool,
+    refuses_reads: AtomicBool,
     watchers: WatchCallbackList,
 }
 
@@ -47,6 +48,11 @@ impl Staged {
     /// Tells all watchers that there is a commit, and waits until they are done.
     pub(crate) fn tell_watchers(&self) {
         self.state.watchers.broadcast().wait().unwrap();
+    }
+
+    /// Whether reading small files, such as the list of segments, fails from now on.
+    pub(crate) fn refuse_reads(&self, refuses: bool) {
+        self.state.refuses_reads.store(refuses, Ordering::SeqCst);
     }
 
     /// Whether writing `.vec` files fails from now on.
@@ -97,6 +103,10 @@ impl Directory for Staged {
     }
 
     fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
+        if self.state.refuses_reads.load(Ordering::SeqCst) {
+            let error = io::Error::other("told to refuse");
+            return Err(OpenReadError::wrap_io_error(error, path.to_owned()));
+        }
         self.inner.atomic_read(path)
     }
 

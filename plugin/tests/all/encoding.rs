@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use tantivy::schema::{Field, OwnedValue};
+use tantivy::schema::{Facet, FacetOptions, Field, OwnedValue, STORED, Schema, TEXT};
 use tantivy::tokenizer::PreTokenizedString;
 use tantivy::{DocAddress, TantivyDocument, Term, doc};
 use tantivy_dense_plugin::{
-    DenseDocument, DenseRow, DenseSearcher, DenseWriter, KnnQuery, VectorError, WriteError,
+    DenseDocument, DenseIndex, DenseOptions, DenseRow, DenseSchemaBuilder, DenseSearcher,
+    DenseWriter, KnnQuery, VectorError, WriteError,
 };
 
 use crate::directory::Staged;
@@ -170,6 +171,8 @@ fn a_rollback_forgets_what_waits() {
     writer.add_document(doc!(f.id => 2u64, f.body => "prepared, then dropped")).unwrap();
     writer.prepare_commit().unwrap().abort().unwrap();
     writer.add_document(doc!(f.id => 3u64, f.body => "after")).unwrap();
+    // Neither committed nor aborted: left to the next commit.
+    drop(writer.prepare_commit().unwrap());
     assert_eq!(index.tantivy().load_metas().unwrap().payload.as_deref(), Some("first"));
     writer.commit().unwrap();
     let searcher = index.reader().unwrap().searcher();
@@ -200,6 +203,34 @@ fn after_an_error_of_tantivys_a_writer_asks_for_a_rollback() {
     writer.commit().unwrap();
     let searcher = index.reader().unwrap().searcher();
     assert_eq!(ids(&searcher, &KnnQuery::new(f.dense, encoder.vector("safe"), 9), f.id), [0, 1]);
+}
+
+#[test]
+fn after_a_rollback_that_failed_a_writer_asks_for_a_new_one() {
+    let encoder = TestEncoder::new();
+    let (schema, f) = text_schema(encoder.as_ref());
+    let directory = Staged::new();
+    let index = tantivy_dense_plugin::DenseIndex::builder(schema)
+        .encoder("dense", encoder.clone())
+        .create(directory.clone())
+        .unwrap();
+    for abort in [false, true] {
+        let mut writer: DenseWriter = index.writer_with_num_threads(1, BUDGET).unwrap();
+        writer.add_document(doc!(f.id => 1u64, f.body => "forgotten")).unwrap();
+        directory.refuse_reads(true);
+        let failed =
+            if abort { writer.prepare_commit().unwrap().abort() } else { writer.rollback() };
+        directory.refuse_reads(false);
+        assert!(matches!(failed, Err(WriteError::Tantivy(_))), "{failed:?}");
+        assert!(matches!(writer.add_document(doc!(f.id => 2u64)), Err(WriteError::Dead)));
+        assert!(matches!(writer.commit(), Err(WriteError::Dead)));
+        assert!(matches!(writer.rollback(), Err(WriteError::Dead)), "without a panic");
+    }
+    let mut writer: DenseWriter = index.writer_with_num_threads(1, BUDGET).unwrap();
+    writer.add_document(doc!(f.id => 3u64, f.body => "kept")).unwrap();
+    writer.commit().unwrap();
+    let searcher = index.reader().unwrap().searcher();
+    assert_eq!(ids(&searcher, &KnnQuery::new(f.dense, encoder.vector("kept"), 9), f.id), [3]);
 }
 
 #[test]
@@ -259,6 +290,39 @@ fn any_document_type_is_encoded_and_found() {
     let searcher = index.reader().unwrap().searcher();
     let knn = KnnQuery::new(f.dense, encoder.vector("teapots"), 1);
     assert_eq!(ids(&searcher, &knn, f.id), [1], "stored and encoded");
+}
+
+#[test]
+fn what_else_a_document_holds_is_stored_as_it_is() {
+    let encoder = TestEncoder::new();
+    let mut schema = Schema::builder();
+    let body = schema.add_text_field("body", TEXT | STORED);
+    let json = schema.add_json_field("json", TEXT | STORED);
+    let kind = schema.add_facet_field("kind", FacetOptions::default().set_stored());
+    let raw = schema.add_bytes_field("raw", STORED);
+    let options = DenseOptions::for_encoder(encoder.as_ref()).source("body");
+    let dense = schema.add_dense_field("dense", options);
+    let builder = DenseIndex::builder(schema.build()).encoder("dense", encoder.clone());
+    let index = builder.create_in_ram().unwrap();
+    let nested = serde_json::json!({"a": [1, "two", null, {"b": [true, -1.5]}], "": {}});
+    let nested: BTreeMap<String, OwnedValue> = serde_json::from_value(nested).unwrap();
+    let mut given = doc!(body => "one", kind => Facet::from("/a/b"), raw => vec![0u8, 255]);
+    given.add_field_value(json, &OwnedValue::Object(nested.into_iter().collect()));
+    given.add_text(body, "two");
+    let mut writer = index.writer_with_num_threads(1, BUDGET).unwrap();
+    writer.add_document(given.clone()).unwrap();
+    writer.commit().unwrap();
+    let searcher = index.reader().unwrap().searcher();
+    let at = DocAddress::new(0, 0);
+    let stored: TantivyDocument = searcher.doc(at).unwrap();
+    let sorted = |doc: &TantivyDocument| {
+        let mut values: Vec<_> =
+            doc.field_values().map(|(f, v)| (f, OwnedValue::from(v))).collect();
+        values.sort_by_key(|(field, _)| *field);
+        values
+    };
+    assert_eq!(sorted(&stored), sorted(&given));
+    assert_eq!(searcher.vectors(dense, at).unwrap().rows(), 2);
 }
 
 #[test]

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tantivy::directory::RamDirectory;
-use tantivy::indexer::merge_indices;
+use tantivy::index::SegmentId;
+use tantivy::indexer::{NoMergePolicy, merge_indices};
 use tantivy::schema::Schema;
 use tantivy::{IndexWriter, TantivyDocument, TantivyError, doc};
 use tantivy_dense_plugin::{
     DenseDocument, DenseIndex, DenseOptions, DensePlugin, DenseSchemaBuilder, DenseSearcher,
-    KnnQuery, Metric,
+    DenseWriter, KnnQuery, Metric,
 };
 
 use crate::support::{TestEncoder, dim, ids, text_schema, top};
@@ -80,9 +81,73 @@ fn damage_is_an_error_that_names_the_file() {
         assert!(error.contains("amaged"), "{at}: {error}");
         assert!(error.contains(&name) || at == 64, "{at}: {error}");
     }
+    fs::remove_file(&file).unwrap();
+    let error = DenseIndex::open_in_dir(folder.path()).unwrap().reader().unwrap_err().to_string();
+    assert!(error.contains(&name), "missing: {error}");
     fs::write(&file, &sound).unwrap();
     let searcher = index.reader().unwrap().searcher();
     assert_eq!(top(&searcher, &KnnQuery::new(field, [1.0; 4], 3)).len(), 1);
+}
+
+#[test]
+fn a_merge_makes_no_delete_durable_that_was_not_committed() {
+    let mut schema = Schema::builder();
+    let field = schema.add_dense_field("v", DenseOptions::new(dim(2)));
+    let index = DenseIndex::create_in_ram(schema.build()).unwrap();
+    let open = || -> DenseWriter {
+        let writer = index.writer_with_num_threads(1, 15_000_000).unwrap();
+        writer.set_merge_policy(Box::new(NoMergePolicy));
+        writer
+    };
+    let mut writer = open();
+    let mut doc = TantivyDocument::new();
+    doc.add_dense(field, &[1.0, 2.0]);
+    writer.add_document(doc).unwrap();
+    writer.commit().unwrap();
+    for before in ["a new writer", "a rollback", "an abort"] {
+        drop(writer);
+        writer = open();
+        match before {
+            "a rollback" => _ = writer.rollback().unwrap(),
+            "an abort" => _ = writer.prepare_commit().unwrap().abort().unwrap(),
+            _ => {}
+        }
+        writer.delete_all_documents().unwrap();
+        writer.merge(&index.tantivy().searchable_segment_ids().unwrap()).wait().unwrap();
+        assert_eq!(index.reader().unwrap().searcher().num_docs(), 1, "after {before}");
+    }
+    drop(writer);
+    assert_eq!(index.reader().unwrap().searcher().num_docs(), 1, "nothing was committed");
+}
+
+#[test]
+fn a_merge_does_not_take_damage_for_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut schema = Schema::builder();
+    let field = schema.add_dense_field("v", DenseOptions::new(dim(2)).metric(Metric::Dot));
+    let index = DenseIndex::create_in_dir(folder.path(), schema.build()).unwrap();
+    let mut writer = index.writer_with_num_threads(1, 15_000_000).unwrap();
+    writer.set_merge_policy(Box::new(NoMergePolicy));
+    for _ in 0..2 {
+        let mut doc = TantivyDocument::new();
+        doc.add_dense(field, &[1.0, 2.0]);
+        writer.add_document(doc).unwrap();
+        writer.commit().unwrap();
+    }
+    let merge = |writer: &mut DenseWriter, ids: &[SegmentId]| writer.merge(ids).wait().map(drop);
+    let ids = index.tantivy().searchable_segment_ids().unwrap();
+    let file = vec_files(folder.path()).remove(0);
+    let sound = fs::read(&file).unwrap();
+    let mut damaged = sound.clone();
+    damaged[64] ^= 0x40;
+    fs::write(&file, damaged).unwrap();
+    merge(&mut writer, &ids).unwrap_err();
+    assert_eq!(index.tantivy().searchable_segment_ids().unwrap(), ids, "nothing has changed");
+    fs::write(&file, &sound).unwrap();
+    merge(&mut writer, &ids).unwrap();
+    let searcher = index.reader().unwrap().searcher();
+    searcher.verify_vectors().unwrap();
+    assert_eq!(top(&searcher, &KnnQuery::new(field, [1.0, 0.0], 9)).len(), 2);
 }
 
 #[test]

@@ -11,7 +11,9 @@ use tantivy::query::{
 };
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocAddress, Searcher, Term, doc};
-use tantivy_dense_plugin::{DenseIndex, DenseWriter, KnnQuery, RrfQuery, WriteError};
+use tantivy_dense_plugin::{
+    DenseIndex, DenseSearcher, DenseWriter, KnnQuery, RrfQuery, WriteError,
+};
 
 use crate::support::{TestEncoder, TextFields, ids, text_index, top};
 
@@ -146,8 +148,12 @@ fn documents_like_another_leave_it_out_unless_asked() {
     assert_eq!((ranking.len(), ranking[0].1), (59, at));
     let without = top(&w.searcher, &KnnQuery::like(w.f.dense, at, 4));
     assert_eq!(without, ranking[1..5]);
-    let elsewhere = KnnQuery::like(w.f.dense, DocAddress::new(99, 0), 4);
-    assert!(w.searcher.search(&elsewhere, &Count).is_err());
+    for elsewhere in [DocAddress::new(99, 0), DocAddress::new(0, 20)] {
+        let error = w.searcher.search(&KnnQuery::like(w.f.dense, elsewhere, 4), &Count);
+        assert!(error.unwrap_err().to_string().contains("take an address of this searcher"));
+        assert!(w.searcher.vectors(w.f.dense, elsewhere).is_err());
+        assert!(w.searcher.dense_rows(w.f.dense, elsewhere).is_err());
+    }
 }
 
 #[test]
@@ -201,6 +207,16 @@ fn ranks_are_fused_as_their_formula_says() {
         let rrf = RrfQuery::new().weighted_leg(knn.clone(), wrong);
         assert!(w.searcher.search(&rrf, &Count).is_err());
     }
+}
+
+#[test]
+fn no_window_and_no_k_is_too_large() {
+    let w = world();
+    let rrf = RrfQuery::new().leg(w.knn("volcano", usize::MAX)).window(usize::MAX);
+    assert_eq!(w.searcher.search(&rrf, &Count).unwrap(), 59);
+    let encoder = TestEncoder::new();
+    let empty = text_index(&encoder).0.reader().unwrap().searcher();
+    assert_eq!(empty.search(&rrf, &Count).unwrap(), 0, "an index without documents");
 }
 
 #[test]

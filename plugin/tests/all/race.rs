@@ -57,7 +57,7 @@ fn a_reader_comes_through_when_files_are_deleted_while_it_opens_them() {
 }
 
 #[test]
-fn a_searcher_goes_on_after_its_segments_are_merged_and_deleted() {
+fn a_searcher_outlives_its_reader_and_the_files_of_its_segments() {
     let mut schema = Schema::builder();
     let field = schema.add_dense_field("v", DenseOptions::new(dim(1)));
     let index = DenseIndex::create_in_ram(schema.build()).unwrap();
@@ -69,15 +69,34 @@ fn a_searcher_goes_on_after_its_segments_are_merged_and_deleted() {
         writer.add_document(doc).unwrap();
         writer.commit().unwrap();
     }
-    let reader = index.manual_reader().unwrap();
-    let older = reader.searcher();
+    let kept = index.manual_reader().unwrap();
+    let older = [kept.searcher(), index.reader().unwrap().searcher()];
     writer.merge(&index.tantivy().searchable_segment_ids().unwrap()).wait().unwrap();
     writer.garbage_collect_files().wait().unwrap();
-    reader.reload().unwrap();
-    for (searcher, segments) in [(older, 2), (reader.searcher(), 1)] {
-        assert_eq!(searcher.segment_readers().len(), segments);
-        assert_eq!(top(&searcher, &KnnQuery::new(field, [1.0], 9)).len(), 2);
+    kept.reload().unwrap();
+    let newer = [kept.searcher(), index.reader().unwrap().searcher()];
+    drop(kept);
+    for (searchers, segments) in [(older, 2), (newer, 1)] {
+        for searcher in searchers {
+            assert_eq!(searcher.segment_readers().len(), segments);
+            assert_eq!(top(&searcher, &KnnQuery::new(field, [1.0], 9)).len(), 2);
+        }
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn readers_that_are_gone_leave_no_threads_behind() {
+    let mut schema = Schema::builder();
+    schema.add_dense_field("v", DenseOptions::new(dim(1)));
+    let index = DenseIndex::create_in_ram(schema.build()).unwrap();
+    for _ in 0..20 {
+        index.manual_reader().unwrap().reload().unwrap();
+    }
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")));
+    let warming = names.flatten().filter(|name| name.starts_with("tantivy-warm")).count();
+    assert_eq!(warming, 0, "Tantivy's warmers have threads that never end");
 }
 
 #[test]

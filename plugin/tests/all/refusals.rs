@@ -63,6 +63,20 @@ fn an_encoder_for_vectors_of_the_callers_own_is_refused() {
 }
 
 #[test]
+fn a_refused_encoder_leaves_no_index_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let encoder = TestEncoder::new();
+    let (schema, _) = text_schema(encoder.as_ref());
+    let create = |encoder: Arc<dyn Encoder>| {
+        let builder = DenseIndex::builder(schema.clone()).encoder("dense", encoder);
+        builder.create_in_dir(folder.path())
+    };
+    let error = create(Arc::new(ToyEncoder::new(dim(16)))).unwrap_err();
+    assert!(matches!(error, OpenError::OtherEncoder { .. }), "{error}");
+    create(encoder).unwrap();
+}
+
+#[test]
 fn an_encoder_that_breaks_its_promise_is_found_out() {
     let lying = Named(Fingerprint::new("lies about its dim"), dim(3));
     let (schema, f) = text_schema(&lying);

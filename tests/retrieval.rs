@@ -102,3 +102,12 @@ fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
         }
     }
 }
+
+#[test]
+fn a_device_that_is_not_there_is_named_with_what_to_use() {
+    let Some(cache) = model_cache() else { return };
+    let bench = Bench::new().with_cache(&cache);
+    let ran = bench.run(&["index", "idx", &parallel(), "--device", "cuda:1"]).expect(1);
+    assert!(ran.stderr.contains("cuda:1") && ran.stderr.contains("--device cpu"), "{ran:#?}");
+    bench.run(&["index", "idx", &parallel(), "--device", "tpu"]).expect(2);
+}

@@ -8,6 +8,8 @@ use dense_plugin::OpenError;
 use tantivy::TantivyError;
 
 use super::ui::Ui;
+#[cfg(feature = "onnx")]
+use crate::encoder::{BuildError, RuntimeError};
 use crate::engine::EngineError;
 
 /// What to type where no index is.
@@ -72,7 +74,12 @@ fn hint(cause: &(dyn Error + 'static)) -> Option<&'static str> {
         };
     }
     #[cfg(feature = "onnx")]
-    if cause.is::<crate::model::OpenError>() || cause.is::<crate::encoder::BuildError>() {
+    if let Some(error) = cause.downcast_ref::<BuildError>() {
+        let wrong_device = matches!(error, BuildError::Runtime(RuntimeError::NoCuda { .. }));
+        return (!wrong_device).then_some(GET);
+    }
+    #[cfg(feature = "onnx")]
+    if cause.is::<crate::model::OpenError>() {
         return Some(GET);
     }
     cause.downcast_ref::<OpenError>().and_then(hint_of_open)

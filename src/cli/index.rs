@@ -76,7 +76,7 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     let engine = create_or_open(options)?;
     let stop = stop_on_ctrl_c(ui)?;
 
-    let mut progress = ui.progress("indexing", "bytes", length);
+    let mut progress = ui.progress("indexing", "documents", length);
     let mut told = Told::default();
     let run = indexer(options, &engine).run(sources, |event| {
         told.hear(&event, &mut progress);
@@ -167,7 +167,7 @@ impl Told {
                 self.committed = *documents;
                 progress.note(format_args!("going on after {documents} documents"));
             }
-            Event::Added { bytes, .. } => progress.set(*bytes),
+            Event::Added { documents, bytes, .. } => progress.set_counted(*bytes, *documents),
             Event::Committed { documents } => {
                 self.committed = *documents;
                 progress.log(format_args!("committed {documents} documents"));

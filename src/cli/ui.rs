@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// Work that ends sooner than this needs no bar.
@@ -70,7 +70,16 @@ impl Ui {
         unit: &'static str,
         length: Option<u64>,
     ) -> Progress {
-        Progress { ui: self, what, unit, length, started: Instant::now(), bar: None, position: 0 }
+        Progress {
+            ui: self,
+            what,
+            unit,
+            length,
+            started: Instant::now(),
+            bar: None,
+            position: 0,
+            count: 0,
+        }
     }
 }
 
@@ -98,25 +107,51 @@ pub(super) struct Progress {
     started: Instant,
     bar: Option<ProgressBar>,
     position: u64,
+    count: u64,
 }
 
 impl Progress {
     /// How far the work is.
     pub(super) fn set(&mut self, position: u64) {
         self.position = position;
-        if let Some(bar) = &self.bar {
-            bar.set_position(position);
-        } else if !self.ui.quiet && io::stderr().is_terminal() && self.started.elapsed() > BAR_AFTER
-        {
-            let bar = self.drawn();
-            bar.set_position(position);
-            self.bar = Some(bar);
-        }
+        self.count = position;
+        self.draw();
+    }
+
+    /// The same where the length is in other units than what is counted: bytes, and documents.
+    pub(super) fn set_counted(&mut self, position: u64, count: u64) {
+        self.position = position;
+        self.count = count;
+        self.draw();
     }
 
     /// The same, counted up.
     pub(super) fn add(&mut self, more: u64) {
         self.set(self.position + more);
+    }
+
+    fn draw(&mut self) {
+        let elapsed = self.started.elapsed();
+        if self.bar.is_none() && !self.ui.quiet && io::stderr().is_terminal() && elapsed > BAR_AFTER
+        {
+            let bar = self.length.map_or_else(ProgressBar::no_length, ProgressBar::new);
+            self.bar = Some(bar.with_style(style(self.length)));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.position);
+            bar.set_message(self.words(elapsed));
+        }
+    }
+
+    /// What is done, how fast, and how long the rest takes at this rate.
+    #[expect(clippy::cast_precision_loss, reason = "rates and times for people")]
+    fn words(&self, elapsed: Duration) -> String {
+        let rate = self.count as f64 / elapsed.as_secs_f64().max(1e-9);
+        let words = format!("{}: {} {}, {rate:.0} a second", self.what, self.count, self.unit);
+        let Some(length) = self.length.filter(|_| self.position > 0) else { return words };
+        let left = length.saturating_sub(self.position) as f64 / self.position as f64;
+        let left = Duration::from_secs_f64(elapsed.as_secs_f64() * left);
+        format!("{words}, {} left", HumanDuration(left))
     }
 
     /// A line that stays, above the bar.
@@ -141,24 +176,9 @@ impl Progress {
         }
         self.started.elapsed()
     }
-
-    fn drawn(&self) -> ProgressBar {
-        let bar = self.length.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        bar.with_style(style(self.unit, self.length))
-            .with_message(self.what)
-            .with_elapsed(self.started.elapsed())
-    }
 }
 
-fn style(unit: &str, length: Option<u64>) -> ProgressStyle {
-    let template = match (unit, length) {
-        ("bytes", Some(_)) => {
-            "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta} left".to_owned()
-        }
-        (_, Some(_)) => format!(
-            "{{msg}} {{wide_bar}} {{human_pos}}/{{human_len}} {unit} {{per_sec:.0}} {{eta}} left"
-        ),
-        (_, None) => format!("{{msg}} {{human_pos}} {unit} {{per_sec:.0}} {{elapsed}}"),
-    };
-    ProgressStyle::with_template(&template).expect("the templates above are well formed")
+fn style(length: Option<u64>) -> ProgressStyle {
+    let template = if length.is_some() { "{wide_bar} {percent}% {msg}" } else { "{msg}" };
+    ProgressStyle::with_template(template).expect("the templates above are well formed")
 }

@@ -1,7 +1,7 @@
 //! The reading thread: sources to batches of records, without those read before.
 //!
-//! Invariant: a batch's position is that after its last line, good or bad; what is not in this
-//! batch or one before it is behind that position.
+//! Invariant: a batch's position is that after its last line, good or bad, but never before what an
+//! earlier run has committed; what is not in this batch or one before it is behind that position.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -159,7 +159,8 @@ impl Reader {
     fn send(&mut self, workers: &mut Workers<'_>) -> Result<(), End> {
         self.bytes = 0;
         let mut batch = mem::take(&mut self.batch);
-        batch.position = self.position.clone();
+        // Reading may fail among the lines that are committed: they stay committed.
+        batch.position = self.past.as_ref().unwrap_or(&self.position).clone();
         workers.send(batch)
     }
 }

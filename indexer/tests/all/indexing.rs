@@ -18,8 +18,8 @@ use tantivy::query::AllQuery;
 use tantivy::schema::Value;
 use tantivy::{DocAddress, Index, TantivyDocument};
 use tantivy_dense_indexer::{
-    Analyzers, BadKind, CorpusSchema, Counts, Event, IndexError, Indexer, MissingLanguage, OnBad,
-    ReadOptions, Resume, ResumeError, Source, SourceError, Summary,
+    Analyzers, BadKind, CorpusSchema, Counts, Event, IndexError, Indexer, MissingLanguage,
+    OnBad, ReadOptions, Resume, ResumeError, Source, SourceError, Summary,
 };
 
 /// The toy encoder; it fails once it has been called so often. Negative: never.
@@ -239,6 +239,33 @@ fn a_file_cut_short_is_an_error_and_what_came_before_is_kept() {
     let summary = resumed.run([again], |_| ControlFlow::Continue(())).unwrap();
     assert_eq!((summary.resumed, summary.counts.documents), (after.line, 5_000));
     assert_eq!(ids(&fixture).len(), 5_000);
+}
+
+#[test]
+fn a_resumed_run_that_fails_in_what_is_committed_leaves_the_commit_alone() {
+    let whole = lines(0, 5_000);
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    gz.write_all(whole.as_bytes()).unwrap();
+    let gz = gz.finish().unwrap();
+    let fixture = Fixture::new();
+    run(&fixture.indexer(), &whole).unwrap();
+    let payload = || fixture.index.tantivy().load_metas().unwrap().payload;
+    let before = payload();
+    let resume = fixture.indexer().resume(Resume::GoOn);
+    let cut = Source::from_reader("s", Cursor::new(gz[..gz.len() / 2].to_vec()));
+    let mut events = Vec::new();
+    let error = resume
+        .run([cut], |event| {
+            events.push(event);
+            ControlFlow::Continue(())
+        })
+        .unwrap_err();
+    assert!(matches!(error, IndexError::Source(SourceError::Read { .. })), "{error}");
+    assert_eq!(payload(), before);
+    assert!(!events.iter().any(|event| matches!(event, Event::Committed { .. })), "{events:?}");
+    let summary = run(&resume, &(whole + &lines(5_000, 2))).unwrap();
+    let counts = summary.counts;
+    assert_eq!((counts.documents, counts.replaced, summary.resumed), (5_002, 0, 5_000));
 }
 
 #[test]

@@ -18,8 +18,8 @@ use crate::corpus::{
 use crate::error::IndexError;
 use crate::resume::Position;
 
-/// A batch is sent before it is full if its texts come to so many bytes: long documents must not
-/// fill the memory.
+/// A batch is sent before it is full if its documents come to so many bytes: long ones must not fill
+/// the memory.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// Records on their way.
@@ -136,7 +136,8 @@ impl Reader {
         match record {
             Ok(record) => {
                 self.position.add(&record);
-                self.bytes += record.text.len();
+                let title = record.title.as_ref().map_or(0, String::len);
+                self.bytes += record.id.len() + title + record.text.len();
                 self.batch.records.push(record);
             }
             Err(bad) if self.on_bad == OnBad::Stop => {

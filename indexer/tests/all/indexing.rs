@@ -269,6 +269,26 @@ fn a_resumed_run_that_fails_in_what_is_committed_leaves_the_commit_alone() {
 }
 
 #[test]
+fn long_titles_fill_a_batch_as_long_texts_do() {
+    for field in ["title", "text"] {
+        let fixture = Fixture::new();
+        let long = "word ".repeat(200_000);
+        let corpus = (0..10).fold(String::new(), |mut lines, id| {
+            let line = format!("{{\"_id\": {id}, \"text\": \"x\", \"{field}\": \"{long}\"}}");
+            writeln!(lines, "{line}").unwrap();
+            lines
+        });
+        let mut batches = 0;
+        let run = fixture.indexer().run([source(&corpus)], |event| {
+            batches += u32::from(matches!(event, Event::Added { .. }));
+            ControlFlow::Continue(())
+        });
+        assert_eq!(run.unwrap().counts.documents, 10);
+        assert!(batches > 1, "10 MB of {field} came in one batch");
+    }
+}
+
+#[test]
 fn a_stopped_run_commits_what_it_has_added_and_says_so() {
     let fixture = Fixture::new();
     let indexer = fixture.indexer().batch(3).commit_every(4);

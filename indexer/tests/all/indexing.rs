@@ -18,7 +18,7 @@ use tantivy::query::AllQuery;
 use tantivy::schema::Value;
 use tantivy::{DocAddress, Index, TantivyDocument};
 use tantivy_dense_indexer::{
-    Analyzers, BadKind, CorpusSchema, Counts, Event, IndexError, Indexer, MissingLanguage,
+    Analyzers, BadKind, CorpusSchema, Counts, Event, Fields, IndexError, Indexer, MissingLanguage,
     OnBad, ReadOptions, Resume, ResumeError, Source, SourceError, Summary,
 };
 
@@ -364,6 +364,13 @@ fn other_sources_other_settings_and_other_tools_are_not_gone_on_from() {
         error.to_string(),
         "the run was started with missing language detected, or else und, not en; resume it with \
          the same"
+    );
+    let fields = Fields { id: Some("docno".to_owned()), ..Fields::default() };
+    let read = ReadOptions { fields, ..ReadOptions::default() };
+    let error = run(&resume.clone().read(read), &lines(0, 5)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the run was started with field of the id as usual, not docno; resume it with the same"
     );
     let read = ReadOptions { longest_line: 9_999, ..ReadOptions::default() };
     let error = run(&resume.clone().read(read), &lines(0, 5)).unwrap_err();

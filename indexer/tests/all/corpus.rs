@@ -170,6 +170,31 @@ fn each_bad_line_says_where_and_what() {
 }
 
 #[test]
+fn a_file_in_utf_16_is_refused_with_what_to_do() {
+    let text = "1\tone\r\n2\ttwo\r\n";
+    let little = text.encode_utf16().flat_map(u16::to_le_bytes);
+    let big = text.encode_utf16().flat_map(u16::to_be_bytes);
+    for bytes in [
+        b"\xff\xfe".iter().copied().chain(little).collect::<Vec<u8>>(),
+        b"\xfe\xff".iter().copied().chain(big).collect(),
+    ] {
+        for bytes in [gzip(&bytes), bytes] {
+            let error = read_with(source(bytes), &ReadOptions::default()).unwrap_err();
+            assert!(error.to_string().starts_with("s: UTF-16, not UTF-8; convert it"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn zstandard_that_begins_with_a_frame_to_skip_is_read() {
+    // As pzstd writes it: each frame's length goes before it, in a frame of its own.
+    let frame = zstd::encode_all(&b"{\"_id\": \"a\", \"text\": \"one\"}\n"[..], 3).unwrap();
+    let length = u32::try_from(frame.len()).unwrap().to_le_bytes();
+    let bytes = [&b"\x50\x2a\x4d\x18\x04\0\0\0"[..], &length, &frame].concat();
+    assert_eq!(records(bytes), [record("a", None, None, "one")]);
+}
+
+#[test]
 fn deeply_nested_json_is_a_bad_line() {
     let nested = format!("{{\"_id\": \"a\", \"text\": {}", "[".repeat(100_000));
     assert_eq!(one(nested).unwrap_err().0, BadKind::Malformed);

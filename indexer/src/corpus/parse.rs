@@ -2,6 +2,7 @@
 
 use dense_plugin::LanguageTag;
 use serde_json::{Map, Value};
+use tantivy::tokenizer::MAX_TOKEN_LEN;
 
 use super::{BadKind, Fields, Format, Record};
 
@@ -101,20 +102,22 @@ fn parse_json(line: &str, fields: &Fields) -> Result<Record, Bad> {
         (BadKind::Malformed, format!("{what} ({error})"))
     })?;
     let find = |set: &Option<String>, usual: &[&'static str]| match set {
-        Some(name) => object.get(name.as_str()),
-        None => usual.iter().find_map(|name| object.get(*name)),
+        Some(name) => object.get(name.as_str()).filter(|value| !value.is_null()),
+        None => usual.iter().find_map(|name| object.get(*name).filter(|value| !value.is_null())),
     };
     let id = match find(&fields.id, &["_id", "id"]) {
         Some(Value::String(id)) => id.clone(),
-        Some(Value::Number(id)) => id.to_string(),
-        Some(Value::Null) | None => String::new(),
+        // Others are rounded when they are read: two ids would become one.
+        Some(Value::Number(id)) if id.is_u64() || id.is_i64() => id.to_string(),
         Some(_) => {
-            return Err(wrong_type(fields.id.as_deref().unwrap_or("_id"), "a string or a number"));
+            let wanted = "a string or a whole number of 64 bits";
+            return Err(wrong_type(fields.id.as_deref().unwrap_or("_id"), wanted));
         }
+        None => String::new(),
     };
     let text = |set: &Option<String>, usual: &[&'static str]| match find(set, usual) {
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(Value::Null) | None => Ok(None),
+        None => Ok(None),
         Some(_) => Err(wrong_type(set.as_deref().unwrap_or(usual[0]), "a string")),
     };
     let title = text(&fields.title, &["title"])?.unwrap_or_default();
@@ -139,6 +142,11 @@ fn record(parts: &Parts<'_>) -> Result<Record, Bad> {
     let (id, title, text) = (parts.id.trim(), parts.title.trim(), parts.text.trim());
     if id.is_empty() {
         return Err((BadKind::MissingField, "the id is empty".to_owned()));
+    }
+    // Tantivy leaves longer terms out: the document could never be replaced.
+    if id.len() > MAX_TOKEN_LEN {
+        let detail = format!("the id is longer than {MAX_TOKEN_LEN} bytes");
+        return Err((BadKind::Malformed, detail));
     }
     if text.is_empty() && title.is_empty() {
         return Err((BadKind::EmptyText, format!("document `{}`", shorten(id))));

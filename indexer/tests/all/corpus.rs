@@ -142,7 +142,7 @@ fn each_bad_line_says_where_and_what() {
         (
             b"{\"_id\": [1], \"text\": \"a\"}",
             BadKind::Malformed,
-            "s:1: malformed line: `_id` is not a string or a number",
+            "s:1: malformed line: `_id` is not a string or a whole number of 64 bits",
         ),
         (b"{\"_id\": \"a\"}", BadKind::MissingField, "s:1: missing field: `text`"),
         (b"{\"text\": \"a\"}", BadKind::MissingField, "s:1: missing field: `_id` or `id`"),
@@ -167,6 +167,34 @@ fn each_bad_line_says_where_and_what() {
         assert_eq!(found, kind, "{words}");
         assert!(words.starts_with(message), "{words}");
     }
+}
+
+#[test]
+fn a_number_that_json_readers_round_is_no_id() {
+    for id in ["18446744073709551615", "-7", "0"] {
+        let line = format!("{{\"_id\": {id}, \"text\": \"t\"}}");
+        assert_eq!(one(line), Ok(record(id, None, None, "t")));
+    }
+    // The first two are one number to a reader that keeps 64 bits of it.
+    for id in ["123456789012345678901", "123456789012345678902", "1.5", "1e3"] {
+        let (kind, words) = one(format!("{{\"_id\": {id}, \"text\": \"t\"}}")).unwrap_err();
+        assert_eq!(kind, BadKind::Malformed, "{words}");
+    }
+}
+
+#[test]
+fn an_id_too_long_to_be_looked_up_again_is_a_bad_line() {
+    let line = |bytes| format!("{{\"_id\": \"{}\", \"text\": \"t\"}}", "x".repeat(bytes));
+    assert!(one(line(65_530)).is_ok());
+    let (kind, words) = one(line(65_531)).unwrap_err();
+    assert_eq!(kind, BadKind::Malformed);
+    assert_eq!(words, "s:1: malformed line: the id is longer than 65530 bytes");
+}
+
+#[test]
+fn a_field_that_is_null_leaves_its_place_to_the_next_usual_name() {
+    let line = r#"{"_id": null, "id": 7, "text": "t", "lang": null, "language": "swa"}"#;
+    assert_eq!(records(line), [record("7", Some("sw"), None, "t")]);
 }
 
 #[test]

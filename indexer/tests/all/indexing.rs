@@ -289,6 +289,15 @@ fn long_titles_fill_a_batch_as_long_texts_do() {
 }
 
 #[test]
+fn the_longest_id_there_is_is_replaced_like_any_other() {
+    let fixture = Fixture::new();
+    let corpus = format!("{{\"_id\": \"{}\", \"text\": \"t\"}}\n", "x".repeat(65_530));
+    run(&fixture.indexer(), &corpus).unwrap();
+    assert_eq!(run(&fixture.indexer(), &corpus).unwrap().counts.replaced, 1);
+    assert_eq!(fixture.content().len(), 1);
+}
+
+#[test]
 fn a_stopped_run_commits_what_it_has_added_and_says_so() {
     let fixture = Fixture::new();
     let indexer = fixture.indexer().batch(3).commit_every(4);

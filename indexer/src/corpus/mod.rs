@@ -144,7 +144,8 @@ pub enum SourceError {
 }
 
 /// Which fields (or columns of a header line) hold what. A name that is not set is looked for
-/// under the usual ones; one that is set is the only one looked for.
+/// under the usual ones; one that is set is the only one looked for. Where the first line of a TSV
+/// file lacks a column that is set, all its lines are bad.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fields {
     /// The document's id. Usual: `_id`, `id`.

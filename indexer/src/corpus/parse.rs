@@ -21,6 +21,8 @@ pub(super) struct Parser {
 enum Columns {
     /// Two or three, line by line.
     Unnamed,
+    /// One that must have a name has none.
+    Missing(String),
     Named {
         count: usize,
         id: usize,
@@ -55,15 +57,16 @@ impl Parser {
         let cells: Vec<&str> = line.split('\t').collect();
         let columns = match &self.columns {
             Some(columns) => columns,
-            None => match header(&cells, &self.fields) {
-                Some(named) => {
-                    self.columns = Some(named);
-                    return Ok(None);
-                }
-                None => self.columns.insert(Columns::Unnamed),
+            None => match self.columns.insert(columns(&cells, &self.fields)) {
+                Columns::Named { .. } => return Ok(None),
+                columns => columns,
             },
         };
         let parts = match (columns, cells.as_slice()) {
+            (Columns::Missing(name), _) => {
+                let detail = format!("the first line names no column `{name}`");
+                return Err((BadKind::MissingField, detail));
+            }
             (Columns::Unnamed, [id, text]) => Parts { id, text, title: "", language: "" },
             (Columns::Unnamed, [id, title, text]) => Parts { id, text, title, language: "" },
             (Columns::Unnamed, cells) => {
@@ -174,18 +177,33 @@ pub(crate) fn shorten(value: &str) -> String {
     }
 }
 
-/// The columns, if a first line names an id and a text.
-fn header(cells: &[&str], fields: &Fields) -> Option<Columns> {
+/// What a first line says about the columns: it is a header if it names an id and a text, and must
+/// be one if a column is to have a certain name.
+fn columns(cells: &[&str], fields: &Fields) -> Columns {
+    let mut set = [&fields.id, &fields.text, &fields.title, &fields.language].into_iter().flatten();
+    let is_set = set.clone().next().is_some();
+    if let Some(missing) = set.find(|name| !cells.contains(&name.as_str())) {
+        return Columns::Missing(missing.clone());
+    }
+    match header(cells, fields) {
+        Ok(named) => named,
+        Err(missing) if is_set => Columns::Missing(missing.to_owned()),
+        Err(_) => Columns::Unnamed,
+    }
+}
+
+/// The columns by name, or what is missing.
+fn header(cells: &[&str], fields: &Fields) -> Result<Columns, &'static str> {
     let find = |set: &Option<String>, usual: &[&str]| {
         cells.iter().position(|cell| match set {
             Some(name) => cell == name,
             None => usual.contains(&cell.trim().to_ascii_lowercase().as_str()),
         })
     };
-    Some(Columns::Named {
+    Ok(Columns::Named {
         count: cells.len(),
-        id: find(&fields.id, &["_id", "id", "docid", "pid"])?,
-        text: find(&fields.text, &["text", "passage"])?,
+        id: find(&fields.id, &["_id", "id", "docid", "pid"]).ok_or("id")?,
+        text: find(&fields.text, &["text", "passage"]).ok_or("text")?,
         title: find(&fields.title, &["title"]),
         language: find(&fields.language, &["lang", "language"]),
     })

@@ -198,6 +198,27 @@ fn a_field_that_is_null_leaves_its_place_to_the_next_usual_name() {
 }
 
 #[test]
+fn a_column_that_is_asked_for_and_not_there_makes_every_line_bad() {
+    let name = |name: &str| Some(name.to_owned());
+    let lines = "id\tbody\tnote\n1\tthe body\tthe note\n2\tbdy\tid\n";
+    for (fields, column) in [
+        (Fields { text: name("bdy"), ..Fields::default() }, "bdy"),
+        (Fields { id: name("docno"), text: name("body"), ..Fields::default() }, "docno"),
+        (Fields { text: name("body"), language: name("l"), ..Fields::default() }, "l"),
+        (Fields { title: name("note"), ..Fields::default() }, "text"),
+    ] {
+        let options = ReadOptions { fields, ..ReadOptions::default() };
+        let entries = read_with(source(lines), &options).unwrap();
+        assert_eq!(entries.len(), 3);
+        for entry in entries {
+            let bad = entry.record.unwrap_err();
+            assert_eq!(bad.kind, BadKind::MissingField);
+            assert_eq!(bad.detail, format!("the first line names no column `{column}`"));
+        }
+    }
+}
+
+#[test]
 fn a_file_in_utf_16_is_refused_with_what_to_do() {
     let text = "1\tone\r\n2\ttwo\r\n";
     let little = text.encode_utf16().flat_map(u16::to_le_bytes);

@@ -6,6 +6,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+use serde_json::Value;
 
 use crate::collection::{Collection, OpenError, Passage, is_language, name_of};
 use crate::input::{self, LineError};
@@ -15,15 +17,34 @@ use crate::topics::Topic;
 /// One line of `corpus.jsonl` or `queries.jsonl`.
 #[derive(Deserialize)]
 struct Line {
-    #[serde(rename = "_id")]
+    #[serde(rename = "_id", deserialize_with = "id")]
     id: String,
     #[serde(default)]
     title: Option<String>,
     text: String,
-    #[serde(default, alias = "language")]
+    #[serde(default)]
     lang: Option<String>,
     #[serde(default)]
+    language: Option<String>,
+    #[serde(default)]
     group: Option<String>,
+}
+
+impl Line {
+    /// The language that the line names, if it names one.
+    fn language(&self) -> Option<String> {
+        let named = [&self.lang, &self.language].into_iter().flatten().map(|lang| lang.trim());
+        named.filter(|lang| !lang.is_empty()).map(str::to_owned).next()
+    }
+}
+
+/// An id as an index of the corpus has it: without white space around it, and perhaps a number.
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(id) => Ok(id.trim().to_owned()),
+        Value::Number(id) if id.is_u64() || id.is_i64() => Ok(id.to_string()),
+        _ => Err(D::Error::custom("`_id` is not a string or a whole number of 64 bits")),
+    }
 }
 
 /// Whether a folder has a corpus.
@@ -34,20 +55,21 @@ pub(crate) fn is(folder: &Path) -> bool {
 pub(crate) fn open(folder: &Path, split: &str) -> Result<Collection, OpenError> {
     let name = name_of(folder);
     let default = is_language(&name).then(|| name.clone());
-    let language = |lang: Option<String>| {
-        lang.filter(|lang| !lang.trim().is_empty()).or_else(|| default.clone())
-    };
+    let language_of = |line: &Line| line.language().or_else(|| default.clone());
 
     let qrels = Qrels::read(&find(folder, &format!("qrels/{split}.tsv"))?)?;
     let mut passages = Vec::new();
-    each(&find(folder, "corpus.jsonl")?, |Line { id, title, text, lang, .. }| {
-        let title = title.unwrap_or_default();
-        passages.push(Passage { id, title, text, language: language(lang) });
+    each(&find(folder, "corpus.jsonl")?, |line| {
+        let language = language_of(&line);
+        let Line { id, title, text, .. } = line;
+        passages.push(Passage { id, title: title.unwrap_or_default(), text, language });
     })?;
     let mut topics = Vec::new();
-    each(&find(folder, "queries.jsonl")?, |Line { id, text, lang, group, .. }| {
-        if qrels.has(&id) {
-            topics.push(Topic { id, text, language: language(lang), group });
+    each(&find(folder, "queries.jsonl")?, |line| {
+        if qrels.has(&line.id) {
+            let language = language_of(&line);
+            let Line { id, text, group, .. } = line;
+            topics.push(Topic { id, text, language, group });
         }
     })?;
 
@@ -81,7 +103,7 @@ fn each(file: &Path, mut take: impl FnMut(Line)) -> Result<(), OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::error::Error;
+    use std::error::Error as _;
     use std::fs;
 
     const CORPUS: &str = "{\"_id\": \"p1\", \"title\": \"Maji\", \"text\": \"moto\"}\n\
@@ -129,6 +151,18 @@ mod tests {
         assert_eq!((topic.language.as_deref(), topic.group.as_deref()), (Some("sw"), Some("1")));
         assert_eq!(collection.qrels.judgements(), 2);
         assert_eq!(collection.languages(), ["de", "sw"]);
+    }
+
+    #[test]
+    fn ids_are_read_as_an_index_of_the_corpus_names_them() {
+        let corpus = "{\"_id\": 7, \"text\": \"a\", \"lang\": \" sw\", \"language\": \"sw\"}\n\
+                      {\"_id\": \" p \", \"text\": \"b\", \"language\": \"sw\"}\n";
+        let root = plain(corpus, &QUERIES.replace("\"q1\"", "1"), "1\t7\t1\n1\tp\t1\n");
+        let collection = Collection::open(&root.path().join("sw")).unwrap();
+        let ids: Vec<&str> = collection.passages.iter().map(|p| p.id.as_str()).collect();
+        assert_eq!(ids, ["7", "p"]);
+        assert_eq!(collection.languages(), ["sw"]);
+        assert_eq!(collection.topics[0].id, "1");
     }
 
     #[test]

@@ -62,7 +62,8 @@ pub(crate) fn unpacked<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn BufR
     let whole = BufReader::new(Cursor::new(magic).chain(input));
     Ok(if kind.starts_with(&[0x1f, 0x8b]) {
         Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(whole)))
-    } else if kind == [0x28, 0xb5, 0x2f, 0xfd] {
+    } else if matches!(kind[..], [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18]) {
+        // A frame of Zstandard, or one to skip, which pzstd puts before each.
         Box::new(BufReader::new(zstd::Decoder::with_buffer(whole)?))
     } else {
         Box::new(whole)
@@ -118,7 +119,11 @@ mod tests {
     #[test]
     fn gzip_in_several_members_and_zstandard_are_unpacked_by_their_first_bytes() {
         assert_eq!(text_of(&[gz("one "), gz("two")].concat()), "one two");
-        assert_eq!(text_of(&zstd::encode_all("three".as_bytes(), 0).unwrap()), "three");
+        let three = zstd::encode_all("three".as_bytes(), 0).unwrap();
+        assert_eq!(text_of(&three), "three");
+        // pzstd puts a frame to skip before each, which holds its length.
+        let skipped = b"\x50\x2a\x4d\x18\x04\0\0\0\x0e\0\0\0";
+        assert_eq!(text_of(&[&skipped[..], &three].concat()), "three");
         for plain in ["", "a", "\u{1f}", "four and more"] {
             assert_eq!(text_of(plain.as_bytes()), plain);
         }

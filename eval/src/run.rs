@@ -136,7 +136,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Writes a TREC run, topics in the order of their ids, ranks from 1.
+    /// Writes a TREC run, topics in the order of their ids, ranks from 1, and flushes `out`.
     ///
     /// # Errors
     /// [`WriteError::Name`] if an id or the name of the run is empty or holds white space, which
@@ -149,7 +149,8 @@ impl Run {
                 writeln!(out, "{topic} Q0 {} {rank} {score} {name}", one_column(id)?)?;
             }
         }
-        Ok(())
+        // A buffer that is dropped hides that its last bytes went nowhere.
+        Ok(out.flush()?)
     }
 }
 
@@ -280,6 +281,25 @@ mod tests {
             let error = run.write(&mut Vec::new()).unwrap_err();
             assert!(matches!(error, WriteError::Name { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_when_the_last_bytes_are_written_is_an_error() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut run = Run::new("r");
+        run.insert("t", vec![hit("a", 1.0)]).unwrap();
+        // The buffer takes the whole run, and its drop hides that nobody takes it from there.
+        let error = run.write(&mut io::BufWriter::new(Full)).unwrap_err();
+        assert!(matches!(error, WriteError::Io { .. }), "{error}");
     }
 
     proptest! {

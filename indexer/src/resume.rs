@@ -76,7 +76,16 @@ impl Checkpoint {
             if was == now { Ok(()) } else { Err(ResumeError::Settings { setting, was, now }) }
         };
         let (was, now) = (&self.settings, settings);
-        differs("fields", format!("{:?}", was.read.fields), format!("{:?}", now.read.fields))?;
+        let (fields, others) = (&was.read.fields, &now.read.fields);
+        let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "as usual".to_owned());
+        for (setting, was, now) in [
+            ("field of the id", &fields.id, &others.id),
+            ("field of the text", &fields.text, &others.text),
+            ("field of the title", &fields.title, &others.title),
+            ("field of the language", &fields.language, &others.language),
+        ] {
+            differs(setting, name(was), name(now))?;
+        }
         let longest = |of: &Settings| of.read.longest_line.to_string();
         differs("longest line", longest(was), longest(now))?;
         let language = |of: &Settings| of.missing_language.to_string();

@@ -1,9 +1,12 @@
 //! Lines of bounded length: one hostile line must not take all memory.
 //!
-//! Invariant: the buffer never holds more than the limit and a line end.
+//! Invariant: the buffer never holds more than the limit, a byte order mark and a line end.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
+
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
 
 pub(super) struct Lines {
     reader: Box<dyn BufRead + Send>,
@@ -32,8 +35,9 @@ impl Lines {
     /// The next line; `\n` and `\r\n` end one, and a byte order mark before the first is dropped.
     pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.buffer.clear();
-        // Two more for a line end, one more to see that there is more.
-        let most = u64::try_from(self.limit).unwrap_or(u64::MAX).saturating_add(3);
+        // Two more for a line end, one more to see that there is more, and the mark.
+        let mark = if self.number == 0 { MARK.len() } else { 0 };
+        let most = u64::try_from(self.limit.saturating_add(3 + mark)).unwrap_or(u64::MAX);
         (&mut self.reader).take(most).read_until(b'\n', &mut self.buffer)?;
         if self.buffer.is_empty() {
             return Ok(None);
@@ -47,7 +51,7 @@ impl Lines {
         line = line.strip_suffix(b"\n").unwrap_or(line);
         line = line.strip_suffix(b"\r").unwrap_or(line);
         if self.number == 1 {
-            line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
+            line = line.strip_prefix(MARK).unwrap_or(line);
         }
         if line.len() > self.limit {
             return Ok(Some(Line::TooLong { limit: self.limit }));
@@ -93,7 +97,11 @@ mod tests {
             let lines: Vec<_> = lines.into_iter().map(|line| line.map(bytes)).collect();
             assert_eq!(read(text.as_bytes(), 3), lines, "{text:?}");
         }
-        assert_eq!(read("\u{feff}abc\n".as_bytes(), 6), [Some(b"abc".to_vec())]);
+        // A byte order mark does not count, and hides no end that is cut off.
+        for (text, line) in [("abc\n", Some("abc")), ("abc\r\n", Some("abc")), ("abcd\n", None)] {
+            let line = line.map(|line| line.as_bytes().to_vec());
+            assert_eq!(read(format!("\u{feff}{text}").as_bytes(), 3), [line], "{text:?}");
+        }
     }
 
     proptest! {

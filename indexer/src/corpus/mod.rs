@@ -135,13 +135,17 @@ pub enum SourceError {
         folder.display()
     )]
     Folder { folder: PathBuf },
+    /// Text, but not UTF-8.
+    #[error("{source_name}: UTF-16, not UTF-8; convert it first, as in `iconv -f UTF-16 -t UTF-8`")]
+    Utf16 { source_name: Arc<str> },
     /// The disk failed, or a compressed file is cut short or damaged.
     #[error("{after}: what follows this line cannot be read; what came before has been read")]
     Read { after: Place, source: io::Error },
 }
 
 /// Which fields (or columns of a header line) hold what. A name that is not set is looked for
-/// under the usual ones; one that is set is the only one looked for.
+/// under the usual ones; one that is set is the only one looked for. Where the first line of a TSV
+/// file lacks a column that is set, all its lines are bad.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fields {
     /// The document's id. Usual: `_id`, `id`.
@@ -203,7 +207,7 @@ impl Records {
     /// Opens a source and finds out its compression and format.
     ///
     /// # Errors
-    /// [`SourceError::Open`] or [`SourceError::Folder`].
+    /// [`SourceError::Open`] or [`SourceError::Utf16`].
     pub fn open(source: Source, options: &ReadOptions) -> Result<Self, SourceError> {
         let name: Arc<str> = source.name().into();
         let opened = source.open()?;

@@ -2,6 +2,7 @@
 
 use dense_plugin::LanguageTag;
 use serde_json::{Map, Value};
+use tantivy::tokenizer::MAX_TOKEN_LEN;
 
 use super::{BadKind, Fields, Format, Record};
 
@@ -20,6 +21,8 @@ pub(super) struct Parser {
 enum Columns {
     /// Two or three, line by line.
     Unnamed,
+    /// One that must have a name has none.
+    Missing(String),
     Named {
         count: usize,
         id: usize,
@@ -54,15 +57,16 @@ impl Parser {
         let cells: Vec<&str> = line.split('\t').collect();
         let columns = match &self.columns {
             Some(columns) => columns,
-            None => match header(&cells, &self.fields) {
-                Some(named) => {
-                    self.columns = Some(named);
-                    return Ok(None);
-                }
-                None => self.columns.insert(Columns::Unnamed),
+            None => match self.columns.insert(columns(&cells, &self.fields)) {
+                Columns::Named { .. } => return Ok(None),
+                columns => columns,
             },
         };
         let parts = match (columns, cells.as_slice()) {
+            (Columns::Missing(name), _) => {
+                let detail = format!("the first line names no column `{name}`");
+                return Err((BadKind::MissingField, detail));
+            }
             (Columns::Unnamed, [id, text]) => Parts { id, text, title: "", language: "" },
             (Columns::Unnamed, [id, title, text]) => Parts { id, text, title, language: "" },
             (Columns::Unnamed, cells) => {
@@ -101,20 +105,22 @@ fn parse_json(line: &str, fields: &Fields) -> Result<Record, Bad> {
         (BadKind::Malformed, format!("{what} ({error})"))
     })?;
     let find = |set: &Option<String>, usual: &[&'static str]| match set {
-        Some(name) => object.get(name.as_str()),
-        None => usual.iter().find_map(|name| object.get(*name)),
+        Some(name) => object.get(name.as_str()).filter(|value| !value.is_null()),
+        None => usual.iter().find_map(|name| object.get(*name).filter(|value| !value.is_null())),
     };
     let id = match find(&fields.id, &["_id", "id"]) {
         Some(Value::String(id)) => id.clone(),
-        Some(Value::Number(id)) => id.to_string(),
-        Some(Value::Null) | None => String::new(),
+        // Others are rounded when they are read: two ids would become one.
+        Some(Value::Number(id)) if id.is_u64() || id.is_i64() => id.to_string(),
         Some(_) => {
-            return Err(wrong_type(fields.id.as_deref().unwrap_or("_id"), "a string or a number"));
+            let wanted = "a string or a whole number of 64 bits";
+            return Err(wrong_type(fields.id.as_deref().unwrap_or("_id"), wanted));
         }
+        None => String::new(),
     };
     let text = |set: &Option<String>, usual: &[&'static str]| match find(set, usual) {
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(Value::Null) | None => Ok(None),
+        None => Ok(None),
         Some(_) => Err(wrong_type(set.as_deref().unwrap_or(usual[0]), "a string")),
     };
     let title = text(&fields.title, &["title"])?.unwrap_or_default();
@@ -139,6 +145,11 @@ fn record(parts: &Parts<'_>) -> Result<Record, Bad> {
     let (id, title, text) = (parts.id.trim(), parts.title.trim(), parts.text.trim());
     if id.is_empty() {
         return Err((BadKind::MissingField, "the id is empty".to_owned()));
+    }
+    // Tantivy leaves longer terms out: the document could never be replaced.
+    if id.len() > MAX_TOKEN_LEN {
+        let detail = format!("the id is longer than {MAX_TOKEN_LEN} bytes");
+        return Err((BadKind::Malformed, detail));
     }
     if text.is_empty() && title.is_empty() {
         return Err((BadKind::EmptyText, format!("document `{}`", shorten(id))));
@@ -166,18 +177,33 @@ pub(crate) fn shorten(value: &str) -> String {
     }
 }
 
-/// The columns, if a first line names an id and a text.
-fn header(cells: &[&str], fields: &Fields) -> Option<Columns> {
+/// What a first line says about the columns: it is a header if it names an id and a text, and must
+/// be one if a column is to have a certain name.
+fn columns(cells: &[&str], fields: &Fields) -> Columns {
+    let mut set = [&fields.id, &fields.text, &fields.title, &fields.language].into_iter().flatten();
+    let is_set = set.clone().next().is_some();
+    if let Some(missing) = set.find(|name| !cells.contains(&name.as_str())) {
+        return Columns::Missing(missing.clone());
+    }
+    match header(cells, fields) {
+        Ok(named) => named,
+        Err(missing) if is_set => Columns::Missing(missing.to_owned()),
+        Err(_) => Columns::Unnamed,
+    }
+}
+
+/// The columns by name, or what is missing.
+fn header(cells: &[&str], fields: &Fields) -> Result<Columns, &'static str> {
     let find = |set: &Option<String>, usual: &[&str]| {
         cells.iter().position(|cell| match set {
             Some(name) => cell == name,
             None => usual.contains(&cell.trim().to_ascii_lowercase().as_str()),
         })
     };
-    Some(Columns::Named {
+    Ok(Columns::Named {
         count: cells.len(),
-        id: find(&fields.id, &["_id", "id", "docid", "pid"])?,
-        text: find(&fields.text, &["text", "passage"])?,
+        id: find(&fields.id, &["_id", "id", "docid", "pid"]).ok_or("id")?,
+        text: find(&fields.text, &["text", "passage"]).ok_or("text")?,
         title: find(&fields.title, &["title"]),
         language: find(&fields.language, &["lang", "language"]),
     })

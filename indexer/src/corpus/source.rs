@@ -117,8 +117,12 @@ impl Source {
             Input::File(path) => Box::new(File::open(path).map_err(fail)?),
             Input::Reader(reader) => reader,
         };
-        let mut reader =
-            decompress(Counting { inner: raw, count: self.bytes_read }).map_err(fail)?;
+        let count = Arc::clone(&self.bytes_read);
+        let mut reader = decompress(Counting { inner: raw, count }).map_err(fail)?;
+        // Read as if they were UTF-8, some of its lines would pass, a NUL between each two letters.
+        if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = reader.fill_buf().unwrap_or_default() {
+            return Err(SourceError::Utf16 { source_name: self.name });
+        }
         let format = match self.format.or_else(|| format_by_name(&self.name)) {
             Some(format) => format,
             None => format_by_start(&mut *reader),
@@ -135,7 +139,8 @@ fn decompress(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn BufRead
     let whole = BufReader::with_capacity(1 << 16, Cursor::new(magic).chain(raw));
     Ok(match kind.as_slice() {
         [0x1f, 0x8b, ..] => Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(whole))),
-        [0x28, 0xb5, 0x2f, 0xfd] => {
+        // A frame of Zstandard, or one to skip, which pzstd puts before each.
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
             Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(whole)?))
         }
         _ => Box::new(whole),

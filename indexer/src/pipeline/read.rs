@@ -1,7 +1,7 @@
 //! The reading thread: sources to batches of records, without those read before.
 //!
-//! Invariant: a batch's position is that after its last line, good or bad; what is not in this
-//! batch or one before it is behind that position.
+//! Invariant: a batch's position is that after its last line, good or bad, but never before what an
+//! earlier run has committed; what is not in this batch or one before it is behind that position.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -18,8 +18,8 @@ use crate::corpus::{
 use crate::error::IndexError;
 use crate::resume::Position;
 
-/// A batch is sent before it is full if its texts come to so many bytes: long documents must not
-/// fill the memory.
+/// A batch is sent before it is full if its documents come to so many bytes: long ones must not fill
+/// the memory.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// Records on their way.
@@ -136,7 +136,8 @@ impl Reader {
         match record {
             Ok(record) => {
                 self.position.add(&record);
-                self.bytes += record.text.len();
+                let title = record.title.as_ref().map_or(0, String::len);
+                self.bytes += record.id.len() + title + record.text.len();
                 self.batch.records.push(record);
             }
             Err(bad) if self.on_bad == OnBad::Stop => {
@@ -159,7 +160,8 @@ impl Reader {
     fn send(&mut self, workers: &mut Workers<'_>) -> Result<(), End> {
         self.bytes = 0;
         let mut batch = mem::take(&mut self.batch);
-        batch.position = self.position.clone();
+        // Reading may fail among the lines that are committed: they stay committed.
+        batch.position = self.past.as_ref().unwrap_or(&self.position).clone();
         workers.send(batch)
     }
 }

@@ -142,7 +142,7 @@ fn each_bad_line_says_where_and_what() {
         (
             b"{\"_id\": [1], \"text\": \"a\"}",
             BadKind::Malformed,
-            "s:1: malformed line: `_id` is not a string or a number",
+            "s:1: malformed line: `_id` is not a string or a whole number of 64 bits",
         ),
         (b"{\"_id\": \"a\"}", BadKind::MissingField, "s:1: missing field: `text`"),
         (b"{\"text\": \"a\"}", BadKind::MissingField, "s:1: missing field: `_id` or `id`"),
@@ -167,6 +167,80 @@ fn each_bad_line_says_where_and_what() {
         assert_eq!(found, kind, "{words}");
         assert!(words.starts_with(message), "{words}");
     }
+}
+
+#[test]
+fn a_number_that_json_readers_round_is_no_id() {
+    for id in ["18446744073709551615", "-7", "0"] {
+        let line = format!("{{\"_id\": {id}, \"text\": \"t\"}}");
+        assert_eq!(one(line), Ok(record(id, None, None, "t")));
+    }
+    // The first two are one number to a reader that keeps 64 bits of it.
+    for id in ["123456789012345678901", "123456789012345678902", "1.5", "1e3"] {
+        let (kind, words) = one(format!("{{\"_id\": {id}, \"text\": \"t\"}}")).unwrap_err();
+        assert_eq!(kind, BadKind::Malformed, "{words}");
+    }
+}
+
+#[test]
+fn an_id_too_long_to_be_looked_up_again_is_a_bad_line() {
+    let line = |bytes| format!("{{\"_id\": \"{}\", \"text\": \"t\"}}", "x".repeat(bytes));
+    assert!(one(line(65_530)).is_ok());
+    let (kind, words) = one(line(65_531)).unwrap_err();
+    assert_eq!(kind, BadKind::Malformed);
+    assert_eq!(words, "s:1: malformed line: the id is longer than 65530 bytes");
+}
+
+#[test]
+fn a_field_that_is_null_leaves_its_place_to_the_next_usual_name() {
+    let line = r#"{"_id": null, "id": 7, "text": "t", "lang": null, "language": "swa"}"#;
+    assert_eq!(records(line), [record("7", Some("sw"), None, "t")]);
+}
+
+#[test]
+fn a_column_that_is_asked_for_and_not_there_makes_every_line_bad() {
+    let name = |name: &str| Some(name.to_owned());
+    let lines = "id\tbody\tnote\n1\tthe body\tthe note\n2\tbdy\tid\n";
+    for (fields, column) in [
+        (Fields { text: name("bdy"), ..Fields::default() }, "bdy"),
+        (Fields { id: name("docno"), text: name("body"), ..Fields::default() }, "docno"),
+        (Fields { text: name("body"), language: name("l"), ..Fields::default() }, "l"),
+        (Fields { title: name("note"), ..Fields::default() }, "text"),
+    ] {
+        let options = ReadOptions { fields, ..ReadOptions::default() };
+        let entries = read_with(source(lines), &options).unwrap();
+        assert_eq!(entries.len(), 3);
+        for entry in entries {
+            let bad = entry.record.unwrap_err();
+            assert_eq!(bad.kind, BadKind::MissingField);
+            assert_eq!(bad.detail, format!("the first line names no column `{column}`"));
+        }
+    }
+}
+
+#[test]
+fn a_file_in_utf_16_is_refused_with_what_to_do() {
+    let text = "1\tone\r\n2\ttwo\r\n";
+    let little = text.encode_utf16().flat_map(u16::to_le_bytes);
+    let big = text.encode_utf16().flat_map(u16::to_be_bytes);
+    for bytes in [
+        b"\xff\xfe".iter().copied().chain(little).collect::<Vec<u8>>(),
+        b"\xfe\xff".iter().copied().chain(big).collect(),
+    ] {
+        for bytes in [gzip(&bytes), bytes] {
+            let error = read_with(source(bytes), &ReadOptions::default()).unwrap_err();
+            assert!(error.to_string().starts_with("s: UTF-16, not UTF-8; convert it"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn zstandard_that_begins_with_a_frame_to_skip_is_read() {
+    // As pzstd writes it: each frame's length goes before it, in a frame of its own.
+    let frame = zstd::encode_all(&b"{\"_id\": \"a\", \"text\": \"one\"}\n"[..], 3).unwrap();
+    let length = u32::try_from(frame.len()).unwrap().to_le_bytes();
+    let bytes = [&b"\x50\x2a\x4d\x18\x04\0\0\0"[..], &length, &frame].concat();
+    assert_eq!(records(bytes), [record("a", None, None, "one")]);
 }
 
 #[test]

@@ -18,8 +18,8 @@ use tantivy::query::AllQuery;
 use tantivy::schema::Value;
 use tantivy::{DocAddress, Index, TantivyDocument};
 use tantivy_dense_indexer::{
-    Analyzers, BadKind, CorpusSchema, Counts, Event, IndexError, Indexer, MissingLanguage, OnBad,
-    ReadOptions, Resume, ResumeError, Source, SourceError, Summary,
+    Analyzers, BadKind, CorpusSchema, Counts, Event, Fields, IndexError, Indexer, MissingLanguage,
+    OnBad, ReadOptions, Resume, ResumeError, Source, SourceError, Summary,
 };
 
 /// The toy encoder; it fails once it has been called so often. Negative: never.
@@ -242,6 +242,62 @@ fn a_file_cut_short_is_an_error_and_what_came_before_is_kept() {
 }
 
 #[test]
+fn a_resumed_run_that_fails_in_what_is_committed_leaves_the_commit_alone() {
+    let whole = lines(0, 5_000);
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    gz.write_all(whole.as_bytes()).unwrap();
+    let gz = gz.finish().unwrap();
+    let fixture = Fixture::new();
+    run(&fixture.indexer(), &whole).unwrap();
+    let payload = || fixture.index.tantivy().load_metas().unwrap().payload;
+    let before = payload();
+    let resume = fixture.indexer().resume(Resume::GoOn);
+    let cut = Source::from_reader("s", Cursor::new(gz[..gz.len() / 2].to_vec()));
+    let mut events = Vec::new();
+    let error = resume
+        .run([cut], |event| {
+            events.push(event);
+            ControlFlow::Continue(())
+        })
+        .unwrap_err();
+    assert!(matches!(error, IndexError::Source(SourceError::Read { .. })), "{error}");
+    assert_eq!(payload(), before);
+    assert!(!events.iter().any(|event| matches!(event, Event::Committed { .. })), "{events:?}");
+    let summary = run(&resume, &(whole + &lines(5_000, 2))).unwrap();
+    let counts = summary.counts;
+    assert_eq!((counts.documents, counts.replaced, summary.resumed), (5_002, 0, 5_000));
+}
+
+#[test]
+fn long_titles_fill_a_batch_as_long_texts_do() {
+    for field in ["title", "text"] {
+        let fixture = Fixture::new();
+        let long = "word ".repeat(200_000);
+        let corpus = (0..10).fold(String::new(), |mut lines, id| {
+            let line = format!("{{\"_id\": {id}, \"text\": \"x\", \"{field}\": \"{long}\"}}");
+            writeln!(lines, "{line}").unwrap();
+            lines
+        });
+        let mut batches = 0;
+        let run = fixture.indexer().run([source(&corpus)], |event| {
+            batches += u32::from(matches!(event, Event::Added { .. }));
+            ControlFlow::Continue(())
+        });
+        assert_eq!(run.unwrap().counts.documents, 10);
+        assert!(batches > 1, "10 MB of {field} came in one batch");
+    }
+}
+
+#[test]
+fn the_longest_id_there_is_is_replaced_like_any_other() {
+    let fixture = Fixture::new();
+    let corpus = format!("{{\"_id\": \"{}\", \"text\": \"t\"}}\n", "x".repeat(65_530));
+    run(&fixture.indexer(), &corpus).unwrap();
+    assert_eq!(run(&fixture.indexer(), &corpus).unwrap().counts.replaced, 1);
+    assert_eq!(fixture.content().len(), 1);
+}
+
+#[test]
 fn a_stopped_run_commits_what_it_has_added_and_says_so() {
     let fixture = Fixture::new();
     let indexer = fixture.indexer().batch(3).commit_every(4);
@@ -317,6 +373,13 @@ fn other_sources_other_settings_and_other_tools_are_not_gone_on_from() {
         error.to_string(),
         "the run was started with missing language detected, or else und, not en; resume it with \
          the same"
+    );
+    let fields = Fields { id: Some("docno".to_owned()), ..Fields::default() };
+    let read = ReadOptions { fields, ..ReadOptions::default() };
+    let error = run(&resume.clone().read(read), &lines(0, 5)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the run was started with field of the id as usual, not docno; resume it with the same"
     );
     let read = ReadOptions { longest_line: 9_999, ..ReadOptions::default() };
     let error = run(&resume.clone().read(read), &lines(0, 5)).unwrap_err();

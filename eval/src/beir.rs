@@ -57,7 +57,11 @@ pub(crate) fn open(folder: &Path, split: &str) -> Result<Collection, OpenError> 
     let default = is_language(&name).then(|| name.clone());
     let language_of = |line: &Line| line.language().or_else(|| default.clone());
 
-    let qrels = Qrels::read(&find(folder, &format!("qrels/{split}.tsv"))?)?;
+    let judged = format!("qrels/{split}.tsv");
+    let qrels = Qrels::read(&find(folder, &judged)?)?;
+    if qrels.judgements() == 0 {
+        return Err(OpenError::NothingJudged { folder: folder.to_owned(), file: judged });
+    }
     let mut passages = Vec::new();
     each(&find(folder, "corpus.jsonl")?, |line| {
         let language = language_of(&line);
@@ -218,6 +222,9 @@ mod tests {
             let source = error.source().unwrap().to_string();
             assert!(source.contains(cause), "{source}");
         }
+        let root = plain(CORPUS, QUERIES, "query-id\tcorpus-id\tscore\n");
+        let error = Collection::open(&root.path().join("sw")).unwrap_err();
+        assert!(error.to_string().ends_with("sw: qrels/test.tsv judges no topic"), "{error}");
         let root = plain(CORPUS, QUERIES, "q7\tp1\t1\n");
         let error = Collection::open(&root.path().join("sw")).unwrap_err();
         assert!(error.to_string().contains("topic `q7` has judgements and is not"), "{error}");

@@ -165,6 +165,9 @@ pub enum OpenError {
     /// A file of the collection is not JSON of the wanted shape.
     #[error("{}: not the JSON of a SQuAD file with sentence_breaks", file.display())]
     Json { file: PathBuf, source: serde_json::Error },
+    /// There is nothing to measure.
+    #[error("{}: {file} judges no topic", folder.display())]
+    NothingJudged { folder: PathBuf, file: String },
     /// The judgements name a topic that is nowhere.
     #[error("{}: topic `{topic}` has judgements and is not in the topics", folder.display())]
     UnknownTopic { folder: PathBuf, topic: String },

@@ -205,22 +205,24 @@ impl Engine {
     /// must be encoded and no encoder was given; [`EngineError::Open`] if it fails;
     /// [`EngineError::Search`] if Tantivy does.
     pub fn search(&self, request: &Request<'_>) -> Result<Vec<Found>, EngineError> {
-        if request.k == 0 {
-            return Ok(Vec::new());
-        }
         let searcher = self.reader.searcher();
         let filter = request.filter.map(|filter| self.filter(filter)).transpose()?;
+        let documents = usize::try_from(searcher.num_docs()).unwrap_or(usize::MAX);
+        let k = request.k.min(documents);
+        if k == 0 {
+            return Ok(Vec::new());
+        }
         let query: Box<dyn Query> = match request.mode {
             Mode::Bm25 => self.words(&searcher, request, filter.as_deref())?,
-            Mode::Dense => Box::new(self.meaning(request, request.k, filter)?),
+            Mode::Dense => Box::new(self.meaning(request, k, filter)?),
             Mode::Hybrid => {
-                let window = request.k.max(WINDOW);
+                let window = k.max(WINDOW);
                 let words = self.words(&searcher, request, filter.as_deref())?;
                 let meaning = self.meaning(request, window, filter)?;
                 Box::new(RrfQuery::new().leg(words).leg(meaning).window(window))
             }
         };
-        let top = TopDocs::with_limit(request.k).order_by_score();
+        let top = TopDocs::with_limit(k).order_by_score();
         let hits = searcher.search(&*query, &top)?;
         let found = (1..).zip(hits).map(|(rank, (score, address))| {
             let document: TantivyDocument = searcher.doc(address)?;

@@ -235,3 +235,36 @@ fn an_evaluation_of_a_folder_without_a_collection_says_what_was_looked_for() {
     let ran = bench.run(&with_toy(&["eval", "--data", "empty"])).expect(1);
     assert!(ran.stderr.contains("corpus.jsonl"), "{ran:#?}");
 }
+
+#[test]
+fn what_a_process_left_that_was_killed_while_it_made_the_index_is_no_index() {
+    let bench = Bench::new();
+    bench.file("idx/.managed.json", "[]");
+    bench.file("idx/.tmpabc", "");
+    bench.run(&with_toy(&["index", "idx", &parallel()])).expect(0);
+    assert_eq!(documents(&bench, "idx"), 160);
+}
+
+#[test]
+fn any_number_of_documents_may_be_asked_for() {
+    let bench = Bench::new();
+    bench.run(&with_toy(&["index", "idx", &parallel()])).expect(0);
+    for (k, found) in [("0", 0), ("18446744073709551615", 160)] {
+        let ran = bench.run(&with_toy(&["search", "idx", "tides", "-k", k, "--json"])).expect(0);
+        assert_eq!(ran.stdout.lines().count(), found, "{ran:#?}");
+    }
+}
+
+#[test]
+fn sources_without_one_document_and_runs_without_one_topic_are_failures() {
+    let bench = Bench::new();
+    bench.file("noise.jsonl", "not json\nnot json either\n");
+    let ran = bench.run(&with_toy(&["index", "idx", "noise.jsonl"])).expect(1);
+    assert!(ran.stderr.contains("noise.jsonl:1"), "{ran:#?}");
+    bench.file("qrels.txt", "q1 0 a 1\n");
+    bench.file("a.trec", "q1 Q0 b 1 2.0 me\nq1 Q0 a 2 1.0 me\n");
+    bench.file("b.trec", "q2 Q0 a 1 1.0 me\n");
+    let eval = |run| bench.run(&["eval", "--run", run, "--qrels", "qrels.txt", "--measures", "AP"]);
+    assert_eq!(eval("a.trec").expect(0).stdout, "me, 1 topics\nAP         0.5000\n");
+    assert!(eval("b.trec").expect(1).stderr.contains("none of the topics"));
+}

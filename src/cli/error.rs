@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+use dense_indexer::IndexError;
 use dense_plugin::OpenError;
 use tantivy::TantivyError;
 
@@ -81,6 +82,13 @@ fn hint(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     #[cfg(feature = "onnx")]
     if cause.is::<crate::model::OpenError>() {
         return Some(GET);
+    }
+    if let Some(error) = cause.downcast_ref::<io::Error>() {
+        let is_full = error.kind() == io::ErrorKind::StorageFull;
+        return is_full.then_some("free some space; an indexing run then goes on with --resume");
+    }
+    if matches!(cause.downcast_ref(), Some(IndexError::Resume(_))) {
+        return Some("without --resume, documents of the same id are replaced and none is lost");
     }
     cause.downcast_ref::<OpenError>().and_then(hint_of_open)
 }

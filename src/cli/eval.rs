@@ -83,7 +83,11 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
 
 fn score_run(run: &Path, qrels: &Path, options: &Options, ui: Ui) -> anyhow::Result<()> {
     let run = Run::read(run)?;
-    let values = evaluate(&run, &Qrels::read(qrels)?, &options.measures);
+    let qrels = Qrels::read(qrels)?;
+    if !qrels.topics().any(|topic| run.hits(topic).is_some()) {
+        bail!("the run answers none of the topics that the qrels judge");
+    }
+    let values = evaluate(&run, &qrels, &options.measures);
     let mean = values.mean().context("the qrels judge no topic")?;
     let named = values.measures().iter().map(ToString::to_string).zip(mean);
     if options.json {

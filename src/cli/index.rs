@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use dense_indexer::{
     Event, Fields, Indexer, MissingLanguage, OnBad, ReadOptions, Resume, Source, Summary,
@@ -88,12 +88,15 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     });
     let took = progress.finish();
     let summary = run.with_context(|| match told.committed {
-        0 => format!("{}: nothing was indexed", options.index.display()),
+        0 => format!("{}: nothing new was indexed", options.index.display()),
         n => {
             format!("{}: stopped after {n} documents, which are committed", options.index.display())
         }
     })?;
     report(options, ui, &summary, took)?;
+    if summary.counts.documents == 0 && !summary.counts.skipped.is_empty() && !summary.stopped {
+        bail!("no line of the sources is a document");
+    }
     if summary.stopped && stop.load(Ordering::Relaxed) {
         let message = format!(
             "interrupted: {} documents are committed; the same command with --resume goes on from there",
@@ -116,9 +119,11 @@ fn create_or_open(options: &Options) -> anyhow::Result<Engine> {
     Engine::create_in_dir(path, encoder).with_context(cannot)
 }
 
-/// A folder that holds something is no place for a new index.
+/// A folder that holds something is no place for a new index, but for the hidden files that a
+/// process leaves which was killed before it wrote `meta.json`.
 fn is_used(path: &Path) -> bool {
-    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
+    let is_seen = |entry: fs::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
+    fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(is_seen))
 }
 
 fn indexer(options: &Options, engine: &Engine) -> Indexer {

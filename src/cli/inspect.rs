@@ -58,7 +58,8 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     ))?;
     for field in &facts.dense {
         let FieldFacts { name, dim, metric, rows, .. } = field;
-        ui.line(format_args!("field `{name}`: {rows} vectors of dim {dim}, {metric}"))?;
+        let deleted = if facts.deleted > 0 { ", those of deleted documents included" } else { "" };
+        ui.line(format_args!("field `{name}`: {rows} vectors of dim {dim}, {metric}{deleted}"))?;
         if let Some(encoder) = &field.encoder {
             ui.line(format_args!("  encoder    {encoder}"))?;
         }

@@ -23,14 +23,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let engine = Engine::create_in_dir(folder.path(), encoder)?;
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/parallel");
-    let summary =
-        Indexer::builder(engine.index()).commit_every(100).run([Source::at(corpus)?], |event| {
-            if let Event::Committed { documents } = event {
-                println!("{documents} documents are committed");
-            }
-            // `Break` would commit what has been read and end the run.
-            ControlFlow::Continue(())
-        })?;
+    let summary = Indexer::builder(engine.index()).run([Source::at(corpus)?], |event| {
+        if let Event::Committed { documents } = event {
+            println!("{documents} documents are committed");
+        }
+        // `Break` would commit what has been read and end the run.
+        ControlFlow::Continue(())
+    })?;
     for bad in &summary.first_skipped {
         println!("left out: {bad}");
     }
@@ -38,13 +37,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let question = "why does the sea come and go twice a day?";
     for mode in [Mode::Bm25, Mode::Dense, Mode::Hybrid] {
+        println!("\n{mode:?}: {question}");
         show(&engine, &Request::new(question).k(3).mode(mode).filter("lang:en OR lang:sw"))?;
     }
     Ok(())
 }
 
 fn show(engine: &Engine, request: &Request<'_>) -> Result<(), Box<dyn Error>> {
-    println!("\n{request:?}");
     for found in engine.search(request)? {
         let title = found.title.unwrap_or_default();
         println!("  {}. {:.4}  {} [{}] {title}", found.rank, found.score, found.id, found.lang);

@@ -7,7 +7,10 @@
 CARGO := cargo
 TDENSE := target/release/tdense
 DEMO := target/demo
-export TDENSE_DATA := $(or $(DATA),$(TDENSE_DATA))
+# Not exported empty: tests take that for a folder.
+ifneq ($(DATA),)
+export TDENSE_DATA := $(DATA)
+endif
 
 # The consumer in examples/embed is built as this workspace is, so that it reuses its libraries.
 AS_HERE := --config 'profile.dev.package."*".opt-level=3' --config 'profile.dev.package."*".debug=false'

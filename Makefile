@@ -34,7 +34,7 @@ test: set-up
 	$(CARGO) run --locked $(AS_HERE) --manifest-path examples/embed/Cargo.toml --target-dir target -- \
 	  "$$(target/debug/tdense model get -q)"
 
-# Every figure of README.md and docs/results.md, from the evaluation data in DATA.
+# The figures of README.md, from the evaluation data in DATA.
 results: set-up
 	@test -n "$(TDENSE_DATA)" || { echo "usage: make results DATA=DIR" >&2; exit 2; }
 	$(CARGO) build --release --locked

@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn xquad_r_has_the_counts_that_its_authors_state() {
-        let Some(data) = std::env::var_os("TDENSE_DATA") else {
+        let Some(data) = std::env::var_os("TDENSE_DATA").filter(|data| !data.is_empty()) else {
             println!("TDENSE_DATA is not set: the real XQuAD-R is not tested");
             return;
         };

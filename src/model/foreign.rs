@@ -57,7 +57,9 @@ pub(super) fn manifest_of(folder: &Path) -> Result<Manifest, OpenError> {
     }
     let tokenizer_sha256 = list(tokenizer)?;
     if let Some(name) = &int8 {
-        list(name)?;
+        for name in beside(folder, name)? {
+            list(&name)?;
+        }
     }
 
     let pooling = pooling_of(folder)?;
@@ -66,7 +68,8 @@ pub(super) fn manifest_of(folder: &Path) -> Result<Manifest, OpenError> {
     let name =
         absolute.file_name().map_or("model".into(), |name| name.to_string_lossy()).into_owned();
     let fingerprint = Identity {
-        name: &name,
+        // Not the folder's name: the same model in another place is the same model.
+        name: "model",
         weights_sha256: &hex(&weights.finalize()),
         tokenizer_sha256: &tokenizer_sha256,
         adapter_sha256: None,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[expect(clippy::disallowed_methods, reason = "the data's folder comes from outside")]
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
 pub(crate) fn data(to_measure: &str) -> Option<PathBuf> {
-    let data = std::env::var("TDENSE_DATA").ok().map(PathBuf::from);
+    let data = std::env::var("TDENSE_DATA").ok().filter(|data| !data.is_empty()).map(PathBuf::from);
     if data.is_none() {
         println!("skipped: set TDENSE_DATA to the data folder to measure {to_measure}");
     }

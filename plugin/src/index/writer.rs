@@ -3,6 +3,8 @@
 //! Invariants: adds and deletes reach Tantivy in the order they were made; a document is added
 //! with all its rows or not at all; no document is lost without an error, and none by a delete
 //! that was not committed.
+//!
+//! A little over 500 lines: most are the documentation of one type that cannot be split.
 
 use std::fmt;
 use std::mem;

@@ -97,7 +97,7 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     if summary.counts.documents == 0 && !summary.counts.skipped.is_empty() && !summary.stopped {
         bail!("no line of the sources is a document");
     }
-    if summary.stopped && stop.load(Ordering::Relaxed) {
+    if summary.stopped {
         let message = format!(
             "interrupted: {} documents are committed; the same command with --resume goes on from there",
             summary.counts.documents

@@ -138,12 +138,16 @@ pub(super) mod onnx {
             return Ok(ModelFolder::open(&folder)?);
         }
         let default = models.join(DEFAULT_MODEL);
-        let Some(built_with) = built_with else { return Ok(ModelFolder::open(&default)?) };
+        let fits =
+            |folder: &ModelFolder| built_with.is_none_or(|with| folder.fingerprint() == with);
+        let opened = ModelFolder::open(&default);
+        // First the default: a folder of somebody else's is hashed whole when it is opened.
+        if built_with.is_none() || opened.as_ref().is_ok_and(fits) {
+            return Ok(opened?);
+        }
         let others = std::fs::read_dir(&models).into_iter().flatten().flatten();
-        let known = others
-            .filter_map(|entry| ModelFolder::open(entry.path()).ok())
-            .find(|folder| folder.fingerprint() == built_with);
+        let known = others.filter_map(|entry| ModelFolder::open(entry.path()).ok()).find(fits);
         // None fits: the default's own fingerprint stands in the error that follows.
-        known.map_or_else(|| Ok(ModelFolder::open(&default)?), Ok)
+        known.map_or_else(|| Ok(opened?), Ok)
     }
 }

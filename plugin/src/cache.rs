@@ -11,10 +11,13 @@
 //! segment is opened once for all searchers that have it.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::mem;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread;
 
 use tantivy::index::SegmentId;
 use tantivy::indexer::doc_id_mapping::DocIdMapping;
@@ -30,6 +33,8 @@ use crate::segment::{DenseSegmentWriter, OpenSegment, VEC};
 pub(crate) struct Segments {
     fields: Arc<[DenseField]>,
     inner: Mutex<Inner>,
+    build_threads: AtomicUsize,
+    optimizing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -37,11 +42,29 @@ struct Inner {
     open: HashMap<SegmentId, Weak<OpenSegment>>,
     /// What the last searcher of a reader of Tantivy's own has: such a searcher keeps nothing.
     last: Vec<Arc<OpenSegment>>,
+    /// Which index files were found sound, by the checksums of their directories.
+    sound: HashSet<(SegmentId, u32)>,
 }
 
 impl Segments {
     pub(crate) fn new(fields: Arc<[DenseField]>) -> Self {
-        Self { fields, inner: Mutex::default() }
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let build_threads = AtomicUsize::new(cores);
+        Self { fields, inner: Mutex::default(), build_threads, optimizing: Mutex::default() }
+    }
+
+    /// How many threads build an index.
+    pub(crate) fn build_threads(&self) -> usize {
+        self.build_threads.load(Ordering::Relaxed)
+    }
+
+    /// Held by the one who builds the indexes that are missing: a second one finds none then.
+    pub(crate) fn optimizing(&self) -> MutexGuard<'_, ()> {
+        lock(&self.optimizing)
+    }
+
+    pub(crate) fn set_build_threads(&self, threads: usize) {
+        self.build_threads.store(threads.max(1), Ordering::Relaxed);
     }
 
     /// The dense fields of the index.
@@ -74,11 +97,12 @@ impl Segments {
     /// The vectors of all segments of a searcher, in its order. Those that are not open yet are
     /// opened now.
     pub(crate) fn of_searcher(
-        &self,
+        self: &Arc<Self>,
         searcher: &Searcher,
     ) -> tantivy::Result<Vec<Arc<OpenSegment>>> {
         let (open, news) = self.open_all(searcher)?;
         if news {
+            self.check_later(&open);
             let before = mem::replace(&mut self.lock().last, open.clone());
             drop(before);
         }
@@ -92,12 +116,54 @@ impl Segments {
             .segment_readers()
             .iter()
             .map(|reader| {
-                let known = self.lock().open.get(&reader.segment_id()).and_then(Weak::upgrade);
+                let known = self.known(reader);
                 news |= known.is_none();
                 known.map_or_else(|| self.open(reader), Ok)
             })
-            .collect::<tantivy::Result<_>>()?;
+            .collect::<tantivy::Result<Vec<_>>>()?;
         Ok((open, news))
+    }
+
+    fn known(&self, reader: &SegmentReader) -> Option<Arc<OpenSegment>> {
+        self.lock().open.get(&reader.segment_id()).and_then(Weak::upgrade)
+    }
+
+    /// One segment, opened now if it is not open yet.
+    pub(crate) fn of_reader(&self, reader: &SegmentReader) -> tantivy::Result<Arc<OpenSegment>> {
+        self.known(reader).map_or_else(|| self.open(reader), Ok)
+    }
+
+    /// Checks a segment's index, unless that was done, and searches with it from then on.
+    pub(crate) fn check(&self, segment: &OpenSegment) {
+        let id = segment.id();
+        let checked = segment.check_ann(|crc| self.lock().sound.contains(&(id, crc)));
+        if let Some(crc) = checked {
+            let mut inner = self.lock();
+            // Those of segments that are gone need not be remembered.
+            if inner.sound.len() > 4 * inner.open.len() + 64 {
+                let open: HashSet<SegmentId> = inner.open.keys().copied().collect();
+                inner.sound.retain(|(known, _)| open.contains(known));
+            }
+            inner.sound.insert((id, crc));
+        }
+    }
+
+    /// Checks the indexes of segments on a thread of their own, which ends with them.
+    pub(crate) fn check_later(self: &Arc<Self>, open: &[Arc<OpenSegment>]) {
+        let unchecked = open.iter().filter(|segment| segment.is_unchecked());
+        let unchecked: Vec<_> = unchecked.map(Arc::downgrade).collect();
+        if unchecked.is_empty() {
+            return;
+        }
+        let segments = self.clone();
+        let spawned = thread::Builder::new().name("dense-check".to_owned()).spawn(move || {
+            for segment in unchecked.iter().filter_map(Weak::upgrade) {
+                segments.check(&segment);
+            }
+        });
+        if let Err(error) = spawned {
+            log::warn!("no thread to check indexes with, so segments are searched exactly: {error}");
+        }
     }
 
     fn open(&self, reader: &SegmentReader) -> tantivy::Result<Arc<OpenSegment>> {
@@ -146,9 +212,13 @@ impl Kept {
         (index, kept)
     }
 
-    /// Opens the vectors of the searcher.
-    pub(crate) fn open(&self, segments: &Segments, searcher: &Searcher) -> tantivy::Result<()> {
+    /// Opens the vectors of the searcher, and looks for indexes that were built since.
+    pub(crate) fn open(&self, segments: &Arc<Segments>, searcher: &Searcher) -> tantivy::Result<()> {
         let (open, _) = segments.open_all(searcher)?;
+        for (segment, reader) in open.iter().zip(searcher.segment_readers()) {
+            segment.attach(reader);
+        }
+        segments.check_later(&open);
         // Of one searcher there is one list.
         let _ = self.0.set(open);
         Ok(())

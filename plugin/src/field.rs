@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use tantivy::schema::{Field, FieldType, Schema, SchemaBuilder};
 
+use crate::ann::AnnRecipe;
+use crate::element::Element;
 use crate::encoder::{Encoder, Fingerprint};
 use crate::vector::{Dim, Metric};
 
@@ -40,11 +42,13 @@ pub struct DenseOptions {
     note: Option<String>,
     #[serde(default)]
     ann: AnnRecipe,
+    #[serde(default)]
+    element: Element,
 }
 
 impl DenseOptions {
-    /// A field for vectors that the caller makes. Metric: [`Metric::Cosine`]; no source; exact
-    /// search.
+    /// A field for vectors that the caller makes. Metric: [`Metric::Cosine`]; no source; numbers
+    /// kept as [`Element::F32`]; searched as [`AnnRecipe::Auto`] says.
     pub fn new(dim: Dim) -> Self {
         Self {
             dim,
@@ -54,6 +58,7 @@ impl DenseOptions {
             fingerprint: None,
             note: None,
             ann: AnnRecipe::default(),
+            element: Element::default(),
         }
     }
 
@@ -93,10 +98,18 @@ impl DenseOptions {
         self
     }
 
-    /// How vectors are searched. Default: [`AnnRecipe::Exact`].
+    /// How vectors are searched, once a segment is large. Default: [`AnnRecipe::Auto`].
     #[must_use]
     pub fn ann(mut self, recipe: AnnRecipe) -> Self {
         self.ann = recipe;
+        self
+    }
+
+    /// In which numbers vectors are kept, and so how much room they take. Default:
+    /// [`Element::F32`], as they are given.
+    #[must_use]
+    pub fn element(mut self, element: Element) -> Self {
+        self.element = element;
         self
     }
 
@@ -131,8 +144,13 @@ impl DenseOptions {
     }
 
     /// How vectors are searched.
-    pub fn get_ann(&self) -> AnnRecipe {
-        self.ann
+    pub fn get_ann(&self) -> &AnnRecipe {
+        &self.ann
+    }
+
+    /// In which numbers vectors are kept.
+    pub fn get_element(&self) -> Element {
+        self.element
     }
 
     /// The options of one field of a schema.
@@ -161,16 +179,6 @@ impl DenseOptions {
         }
         Ok(options)
     }
-}
-
-/// How a field's vectors are searched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum AnnRecipe {
-    /// Every row that passes is compared: nothing is missed.
-    #[default]
-    Exact,
 }
 
 /// Adds dense fields to a schema that is being built.
@@ -269,9 +277,9 @@ mod tests {
             json!({}),
             json!({"dim": 0}),
             json!({"dim": 70_000}),
-            json!({"dim": 3, "ann": "hnsw"}),
+            json!({"dim": 3, "ann": "hsnw(32,40)"}),
             json!({"dim": 3, "metric": "hamming"}),
-            json!({"dim": 3, "element": "f16"}),
+            json!({"dim": 3, "element": "f64"}),
         ] {
             let mut builder = Schema::builder();
             let field = builder.add_custom_field("v", TYPE_NAME, params.clone());

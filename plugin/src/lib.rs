@@ -7,6 +7,7 @@
 
 pub mod ann;
 mod cache;
+mod element;
 mod encoder;
 mod field;
 mod index;
@@ -17,14 +18,17 @@ mod segment;
 pub mod toy;
 mod vector;
 
+pub use ann::{AnnRecipe, RecipeError};
+pub use element::Element;
 pub use encoder::{EncodeError, Encoded, Encoder, Fingerprint, Role, Text};
-pub use field::{AnnRecipe, DenseField, DenseOptions, DenseSchemaBuilder, FieldError, TYPE_NAME};
+pub use field::{DenseField, DenseOptions, DenseSchemaBuilder, FieldError, TYPE_NAME};
 pub use index::{
     DenseIndex, DenseIndexBuilder, DensePreparedCommit, DenseReader, DenseSearcher, DenseWriter,
-    EncodingTotals, FieldSummary, OpenError, SegmentSummary, WriteError,
+    EncodingTotals, FieldSummary, OpenError, Optimize, OptimizeError, Optimized, SegmentSummary,
+    WriteError,
 };
 pub use language::{LanguageTag, LanguageTagError};
 pub use query::{KnnError, KnnQuery, RrfQuery};
 pub use row::{DenseDocument, DenseRow};
-pub use segment::{DensePlugin, FormatError, ReadError, Refused};
+pub use segment::{AnnStatus, DensePlugin, FormatError, ReadError, Refused};
 pub use vector::{Dim, Metric, VectorError, Vectors, check_row};

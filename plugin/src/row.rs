@@ -9,10 +9,11 @@ use std::ops::Range;
 
 use tantivy::TantivyDocument;
 use tantivy::schema::Field;
-use zerocopy::{F32, FromBytes, IntoBytes, LE};
+use zerocopy::{F32, FromBytes, LE};
 
+use crate::field::DenseOptions;
 use crate::language::LanguageTag;
-use crate::vector::{Dim, VectorError, check_row};
+use crate::vector::{VectorError, check_row};
 
 const MARK: u8 = 0xD5;
 const HAS_SOURCE: u8 = 1;
@@ -141,15 +142,16 @@ impl<'a> RowBytes<'a> {
         Some(Self { vector, language, source })
     }
 
-    /// Checks the vector against a field's dim.
-    pub(crate) fn check(&self, dim: Dim) -> Result<(), VectorError> {
-        let vector: Vec<f32> = self.vector.iter().map(|x| x.get()).collect();
-        check_row(dim, &vector)
+    /// Checks the vector against what a field holds.
+    pub(crate) fn check(&self, options: &DenseOptions) -> Result<(), VectorError> {
+        let vector = self.vector();
+        check_row(options.dim(), &vector)?;
+        options.get_element().check(&vector)
     }
 
-    /// The vector's bytes, little-endian, as they go into a segment.
-    pub(crate) fn vector_bytes(&self) -> &'a [u8] {
-        self.vector.as_bytes()
+    /// The vector.
+    pub(crate) fn vector(&self) -> Vec<f32> {
+        self.vector.iter().map(|x| x.get()).collect()
     }
 }
 

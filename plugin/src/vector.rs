@@ -171,6 +171,9 @@ pub enum VectorError {
     /// A NaN or an infinity compares with nothing.
     #[error("row {row}, column {column} is not a finite number")]
     NotFinite { row: usize, column: usize },
+    /// The field keeps its rows in numbers of 16 bits.
+    #[error("row {row}, column {column} is beyond ±65,504, the range of f16")]
+    Range { row: usize, column: usize },
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! Invariant: bits past the last row are 0, so that counting words counts rows.
 
+use std::sync::Arc;
+
 /// A set of rows, one bit each. Bit `r % 64` of word `r / 64` is row `r`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowSet {
@@ -17,11 +19,11 @@ impl RowSet {
 
     /// The rows out of `0..rows` for which `passes` holds.
     pub fn from_fn(rows: u32, mut passes: impl FnMut(u32) -> bool) -> Self {
-        let mut set = Self::none(rows);
-        for row in 0..rows {
-            set.words[row as usize / 64] |= u64::from(passes(row)) << (row % 64);
-        }
-        set
+        let word = |first: u32| {
+            let of_word = first..rows.min(first.saturating_add(64));
+            of_word.fold(0, |word, row| word | u64::from(passes(row)) << (row % 64))
+        };
+        Self { words: (0..rows).step_by(64).map(word).collect(), rows }
     }
 
     /// Adds a row.
@@ -31,6 +33,21 @@ impl RowSet {
     pub fn insert(&mut self, row: u32) {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         self.words[row as usize / 64] |= 1 << (row % 64);
+    }
+
+    /// Takes a row out.
+    ///
+    /// # Panics
+    /// If the row is past the last.
+    pub fn remove(&mut self, row: u32) {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        self.words[row as usize / 64] &= !(1 << (row % 64));
+    }
+
+    /// Keeps the rows that are in the other set too.
+    pub fn intersect(&mut self, other: &Self) {
+        let others = other.words.iter().copied().chain(std::iter::repeat(0));
+        self.words.iter_mut().zip(others).for_each(|(word, other)| *word &= other);
     }
 
     /// Whether a row is in the set.
@@ -70,14 +87,38 @@ pub enum Accept {
     All,
     /// These rows.
     Rows(RowSet),
+    /// These rows, which other searches use too.
+    Shared(Arc<RowSet>),
 }
 
 impl Accept {
-    /// How many rows out of `rows` pass.
-    pub fn count(&self, rows: u32) -> u32 {
+    /// The set of rows that pass; none if every row does.
+    pub fn rows(&self) -> Option<&RowSet> {
         match self {
-            Self::All => rows,
-            Self::Rows(set) => set.count(),
+            Self::All => None,
+            Self::Rows(set) => Some(set),
+            Self::Shared(set) => Some(set),
+        }
+    }
+
+    /// How many of the first `rows` rows pass.
+    pub fn count(&self, rows: u32) -> u32 {
+        match self.rows() {
+            None => rows,
+            Some(set) if set.rows <= rows => set.count(),
+            Some(set) => {
+                let count = set.iter().take_while(|row| *row < rows).count();
+                u32::try_from(count).expect("as many as rows")
+            }
+        }
+    }
+
+    /// The set of rows that pass, out of `rows`.
+    pub(crate) fn into_rows(self, rows: u32) -> RowSet {
+        match self {
+            Self::All => RowSet::from_fn(rows, |_| true),
+            Self::Rows(set) => set,
+            Self::Shared(set) => Arc::unwrap_or_clone(set),
         }
     }
 }

@@ -5,31 +5,38 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::io::Write;
-
-use tantivy::directory::OwnedBytes;
 
 use super::kernel::Scorer;
-use super::{Accept, AnnBackend, AnnError, AnnIndex, Neighbour, RowsView};
-use crate::vector::{Metric, check_row};
+use super::{
+    Accept, AnnBackend, AnnError, AnnIndex, AnnParts, AnnSink, BuildJob, Neighbour, RowsView,
+    SearchParams,
+};
+use crate::vector::check_row;
 
-/// The backend of [`AnnRecipe::Exact`](crate::AnnRecipe::Exact). Its index has no bytes: the rows
+/// The backend of [`AnnRecipe::Exact`](crate::AnnRecipe::Exact). Its index has no parts: the rows
 /// are all it needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Exact;
+
+impl Exact {
+    /// An index over the rows, which is the rows.
+    pub fn over(rows: RowsView) -> impl AnnIndex {
+        ExactIndex { rows }
+    }
+}
 
 impl AnnBackend for Exact {
     fn name(&self) -> &'static str {
         "exact"
     }
 
-    fn build(&self, _: &RowsView, _: &mut dyn Write) -> Result<(), AnnError> {
+    fn build(&self, _: &BuildJob<'_>, _: &mut dyn AnnSink) -> Result<(), AnnError> {
         Ok(())
     }
 
-    fn open(&self, bytes: OwnedBytes, rows: RowsView) -> Result<Box<dyn AnnIndex>, AnnError> {
-        if !bytes.is_empty() {
-            return Err(AnnError::Bytes { backend: self.name() });
+    fn open(&self, parts: &AnnParts, rows: RowsView) -> Result<Box<dyn AnnIndex>, AnnError> {
+        if !parts.sections.is_empty() {
+            return Err(AnnError::Parts { backend: self.name(), what: "it has parts" });
         }
         Ok(Box::new(ExactIndex { rows }))
     }
@@ -41,28 +48,55 @@ struct ExactIndex {
 }
 
 impl AnnIndex for ExactIndex {
-    fn search(&self, query: &[f32], k: usize, accept: &Accept) -> Result<Vec<Neighbour>, AnnError> {
-        check_row(self.rows.dim(), query).map_err(|source| AnnError::Query { source })?;
-        let mut best = Best::new(k.min(accept.count(self.rows.rows()) as usize));
-        if best.k == 0 {
-            return Ok(Vec::new());
-        }
-        let metric = self.rows.metric();
-        let scorer = Scorer::new(query, metric);
-        let norms = if metric == Metric::Cosine { self.rows.inverse_norms() } else { &[] };
-        let norm = |row: u32| norms.get(row as usize).copied().unwrap_or(1.0);
-        let look = |row, vector: &[f32]| {
-            best.push(Neighbour { row, score: scorer.score(vector, norm(row)) });
-        };
-        match accept {
-            Accept::All => self.rows.for_each(0..self.rows.rows(), look),
-            Accept::Rows(set) => {
-                let rows = self.rows.rows();
-                self.rows.for_each(set.iter().take_while(|row| *row < rows), look);
-            }
-        }
-        Ok(best.into_sorted())
+    fn search(
+        &self,
+        query: &[f32],
+        k: usize,
+        accept: &Accept,
+        _: &SearchParams,
+    ) -> Result<Vec<Neighbour>, AnnError> {
+        search(&self.rows, query, k, accept)
     }
+}
+
+/// The best `k` of all rows that pass.
+pub(super) fn search(
+    rows: &RowsView,
+    query: &[f32],
+    k: usize,
+    accept: &Accept,
+) -> Result<Vec<Neighbour>, AnnError> {
+    let count = rows.rows();
+    let k = k.min(accept.count(count) as usize);
+    match accept.rows() {
+        None => best_of(rows, query, k, 0..count),
+        Some(set) => best_of(rows, query, k, set.iter().take_while(|row| *row < count)),
+    }
+}
+
+/// The best `k` of some rows, each of which comes once.
+pub(super) fn best_of(
+    rows: &RowsView,
+    query: &[f32],
+    k: usize,
+    among: impl Iterator<Item = u32>,
+) -> Result<Vec<Neighbour>, AnnError> {
+    check_row(rows.dim(), query).map_err(|source| AnnError::Query { source })?;
+    let mut best = Best::new(k);
+    if k == 0 {
+        return Ok(Vec::new());
+    }
+    let scorer = Scorer::new(query, rows.metric());
+    if let Some(norms) = rows.inverse_norms() {
+        rows.for_each(among, |row, vector| {
+            best.push(Neighbour { row, score: scorer.score(vector, norms[row as usize]) });
+        });
+    } else {
+        rows.for_each(among, |row, vector| {
+            best.push(Neighbour { row, score: scorer.score(vector, 1.0) });
+        });
+    }
+    Ok(best.into_sorted())
 }
 
 /// Keeps the best `k` of what is pushed.
@@ -120,6 +154,8 @@ impl Eq for Worse {}
 mod tests {
     use super::*;
     use crate::ann::conformance;
+    use crate::element::Element;
+    use crate::vector::Metric;
 
     #[test]
     fn exact_search_conforms() {
@@ -127,9 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_index_has_no_bytes() {
-        let rows = conformance::sample_rows(3, 2, Metric::Dot);
-        let error = Exact.open(OwnedBytes::new(vec![1]), rows).unwrap_err();
-        assert!(matches!(error, AnnError::Bytes { .. }));
+    fn an_exact_index_has_no_parts() {
+        let rows = conformance::sample_rows(3, 2, Metric::Dot, Element::F32);
+        let mut parts = AnnParts::default();
+        parts.section("rows", &mut |out| out.write_all(b"x")).unwrap();
+        let error = Exact.open(&parts, rows).unwrap_err();
+        assert!(matches!(error, AnnError::Parts { .. }));
     }
 }

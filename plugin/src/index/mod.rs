@@ -4,6 +4,7 @@
 //! encoder it holds is the one that its field was built with.
 
 mod document;
+mod optimize;
 mod reader;
 mod writer;
 
@@ -16,9 +17,12 @@ use tantivy::schema::{Field, Schema};
 use tantivy::tokenizer::TokenizerManager;
 use tantivy::{Document, Index, TantivyError};
 
+pub use optimize::{Optimize, OptimizeError, Optimized};
 pub use reader::{DenseReader, DenseSearcher, FieldSummary, SegmentSummary};
 pub use writer::{DensePreparedCommit, DenseWriter, EncodingTotals, WriteError};
 
+use crate::ann::{AnnError, check_recipe};
+use crate::cache::Segments;
 use crate::encoder::Encoder;
 use crate::field::{DenseField, FieldError};
 use crate::segment::{ANN, DensePlugin, Refused, VEC, refuse_settings};
@@ -51,6 +55,7 @@ use crate::vector::Dim;
 pub struct DenseIndex {
     index: Index,
     fields: Arc<[DenseField]>,
+    segments: Arc<Segments>,
     encoders: Vec<(Field, Arc<dyn Encoder>)>,
 }
 
@@ -102,9 +107,10 @@ impl DenseIndex {
             return Err(OpenError::NotDense);
         }
         let plugin = plugin_for(&index.schema(), index.settings())?;
-        let fields = plugin.segments().fields().into();
+        let segments = plugin.segments().clone();
+        let fields = segments.fields().into();
         index.register_plugin(Arc::new(plugin));
-        Ok(Self { index, fields, encoders: Vec::new() })
+        Ok(Self { index, fields, segments, encoders: Vec::new() })
     }
 
     /// Gives a field its encoder: for the writer to encode documents, and for
@@ -202,6 +208,14 @@ impl DenseIndex {
         }
         let writer = self.index.writer_with_num_threads(threads, memory_budget)?;
         Ok(DenseWriter::new(self, writer))
+    }
+
+    /// How many threads build an index, in a merge or for [`DenseWriter::optimize`]. Default: as many
+    /// as the machine has cores. One index is built at a time.
+    #[must_use]
+    pub fn build_threads(self, threads: usize) -> Self {
+        self.segments.set_build_threads(threads);
+        self
     }
 
     /// A reader that follows commits by itself, a little later, as Tantivy's does.
@@ -318,14 +332,25 @@ impl DenseIndexBuilder {
     /// Makes the index in a directory.
     ///
     /// # Errors
-    /// [`OpenError::NoDenseField`], [`OpenError::Field`] or [`OpenError::Refused`] if schema and
-    /// settings do not make a dense index; [`OpenError::Tantivy`] if there is an index already, or
+    /// [`OpenError::NoDenseField`], [`OpenError::Field`], [`OpenError::Recipe`] or
+    /// [`OpenError::Refused`] if schema and settings do not make a dense index; [`OpenError::Tantivy`] if there is an index already, or
     /// the directory cannot be written; as [`DenseIndex::with_encoder`] for the encoders.
     pub fn create(self, directory: impl Into<Box<dyn Directory>>) -> Result<DenseIndex, OpenError> {
         let directory = directory.into();
         let plugin = plugin_for(&self.schema, &self.settings)?;
-        let fields: Arc<[DenseField]> = plugin.segments().fields().into();
-        // Before anything is written: a wrong encoder leaves no index behind.
+        let segments = plugin.segments().clone();
+        let fields: Arc<[DenseField]> = segments.fields().into();
+        // Before anything is written: a wrong recipe or encoder leaves no index behind.
+        for field in &*fields {
+            let options = &field.options;
+            check_recipe(options.get_ann(), options.dim(), options.get_metric()).map_err(
+                |source| OpenError::Recipe {
+                    field: field.name.clone(),
+                    recipe: options.get_ann().to_string(),
+                    source,
+                },
+            )?;
+        }
         for (field, encoder) in &self.encoders {
             check_encoder(&fields, field, &**encoder)?;
         }
@@ -338,7 +363,7 @@ impl DenseIndexBuilder {
             .tokenizers(self.tokenizers)
             .register_plugin(Arc::new(plugin))
             .open_or_create(directory)?;
-        let mut index = DenseIndex { index, fields, encoders: Vec::new() };
+        let mut index = DenseIndex { index, fields, segments, encoders: Vec::new() };
         for (field, encoder) in self.encoders {
             index = index.with_encoder(&field, encoder)?;
         }
@@ -375,6 +400,9 @@ pub enum OpenError {
     /// The settings put documents in an order that plugins cannot follow.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// The recipe cannot be built.
+    #[error("field `{field}` cannot be searched as {recipe}: {source}")]
+    Recipe { field: String, recipe: String, source: AnnError },
     /// A name that is no dense field's.
     #[error("no dense field `{field}`; there is `{known}`")]
     NoField { field: String, known: String },

@@ -19,7 +19,7 @@ use crate::cache::{Kept, Segments};
 use crate::language::LanguageTag;
 use crate::query::{options_of, rows_of};
 use crate::row::DenseRow;
-use crate::segment::OpenField;
+use crate::segment::{AnnStatus, OpenField};
 use crate::vector::Vectors;
 
 /// How often a reload is tried while a merge deletes files under it. Each failure means that a
@@ -77,6 +77,20 @@ impl DenseReader {
     pub fn reload(&self) -> tantivy::Result<()> {
         self.inner.reload()
     }
+
+    /// Waits until every index of the newest commit that was loaded is checked, and is searched with.
+    /// Without it, segments are searched exactly until a thread of its own has checked them.
+    ///
+    /// # Errors
+    /// Tantivy's, if segments cannot be opened. An index that cannot be used is no error: see
+    /// [`DenseSearcher::dense_segments`].
+    pub fn warm(&self) -> tantivy::Result<()> {
+        let searcher = self.searcher();
+        for segment in self.inner.segments.of_searcher(&searcher)? {
+            self.inner.segments.check(&segment);
+        }
+        Ok(())
+    }
 }
 
 impl Inner {
@@ -99,7 +113,7 @@ impl Inner {
 }
 
 /// A searcher of the newest commit, its vectors open.
-fn newest(index: &Index, segments: &Segments) -> tantivy::Result<Searcher> {
+fn newest(index: &Index, segments: &Arc<Segments>) -> tantivy::Result<Searcher> {
     retry(|| {
         let (index, kept) = Kept::of(index);
         let reader: IndexReader =
@@ -155,6 +169,13 @@ pub trait DenseSearcher {
     /// # Errors
     /// The first damage found, with the name of the file.
     fn verify_vectors(&self) -> tantivy::Result<()>;
+
+    /// Reads all indexes in full and checks them, and says of each that cannot be used why: its
+    /// segment is searched exactly until it is built again.
+    ///
+    /// # Errors
+    /// If a vector file cannot be read.
+    fn verify_indexes(&self) -> tantivy::Result<Vec<String>>;
 }
 
 /// The vectors of one segment.
@@ -184,6 +205,8 @@ pub struct FieldSummary {
     pub refused: u32,
     /// How many rows are in each language; those of no known language are left out.
     pub languages: BTreeMap<LanguageTag, u32>,
+    /// How they are searched.
+    pub ann: AnnStatus,
 }
 
 impl DenseSearcher for Searcher {
@@ -213,6 +236,7 @@ impl DenseSearcher for Searcher {
                     rows: field.rows().rows(),
                     refused: field.refused(),
                     languages: count_languages(field),
+                    ann: open.status(field),
                 })
             });
             SegmentSummary {
@@ -231,6 +255,12 @@ impl DenseSearcher for Searcher {
             segment.verify()?;
         }
         Ok(())
+    }
+
+    fn verify_indexes(&self) -> tantivy::Result<Vec<String>> {
+        let segments = Segments::of_index(self.index())?;
+        let open = segments.of_searcher(self)?;
+        Ok(open.iter().filter_map(|segment| segment.verify_ann().err()).collect())
     }
 }
 

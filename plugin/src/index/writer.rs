@@ -16,11 +16,12 @@ use tantivy::indexer::{MergePolicy, PreparedCommit};
 use tantivy::query::{AllQuery, Query};
 use tantivy::schema::Field;
 use tantivy::schema::document::{ReferenceValueLeaf, Value};
-use tantivy::{Document, FutureResult, IndexWriter, Opstamp, TantivyDocument, TantivyError, Term};
+use tantivy::{Document, FutureResult, Index, IndexWriter, Opstamp, TantivyDocument, TantivyError, Term};
 
 use super::DenseIndex;
 use super::document::WithRows;
 use crate::encoder::{EncodeError, Encoder, Role, Text};
+use crate::field::DenseOptions;
 use crate::language::LanguageTag;
 use crate::row::{self, RowBytes};
 use crate::vector::VectorError;
@@ -88,7 +89,7 @@ struct Plan {
 struct FieldPlan {
     field: Field,
     name: String,
-    dim: crate::vector::Dim,
+    options: DenseOptions,
     source: Option<Field>,
     language: Option<Field>,
     encoder: Option<Arc<dyn Encoder>>,
@@ -247,6 +248,10 @@ impl<D: Document> DenseWriter<D> {
         Ok(self.writer.wait_merging_threads()?)
     }
 
+    pub(super) fn tantivy_index(&self) -> &Index {
+        self.writer.index()
+    }
+
     /// Deletes files that no commit needs.
     pub fn garbage_collect_files(&self) -> FutureResult<GarbageCollectionResult> {
         self.writer.garbage_collect_files()
@@ -306,7 +311,7 @@ impl<D: Document> DenseWriter<D> {
                 let found = encoder
                     .encode(Role::Passage, &bodies)
                     .map_err(|source| WriteError::Encode { field: field.name.clone(), source })?;
-                if found.vectors.rows() != batch.len() || found.vectors.dim() != field.dim {
+                if found.vectors.rows() != batch.len() || found.vectors.dim() != field.options.dim() {
                     return Err(WriteError::WrongAnswer { field: field.name.clone() });
                 }
                 totals.texts += batch.len();
@@ -343,7 +348,7 @@ impl Plan {
         let fields = index.dense_fields().iter().map(|dense| FieldPlan {
             field: dense.field,
             name: dense.name.clone(),
-            dim: dense.options.dim(),
+            options: dense.options.clone(),
             source: field_of(dense.options.get_source()),
             language: field_of(dense.options.get_language()),
             encoder: index.encoder(dense.field).cloned(),
@@ -393,12 +398,11 @@ impl FieldPlan {
                     value.as_custom().ok_or_else(|| WriteError::NoVector { field: name() })?;
                 let row =
                     RowBytes::parse(bytes).ok_or_else(|| WriteError::NoVector { field: name() })?;
-                row.check(self.dim)
+                row.check(&self.options)
                     .map_err(|source| WriteError::Vector { field: name(), source })?;
                 Ok(match language {
                     Some(language) if row.language.is_none() => {
-                        let vector: Vec<f32> = row.vector.iter().map(|x| x.get()).collect();
-                        row::encode(&vector, Some(language), row.source.as_ref())
+                        row::encode(&row.vector(), Some(language), row.source.as_ref())
                     }
                     _ => bytes.to_vec(),
                 })

@@ -8,7 +8,8 @@ use tantivy::schema::Field;
 use tantivy::{DocAddress, Score, Searcher, TantivyError};
 
 use super::hits::{Hit, HitsWeight, keep_best};
-use super::search::{self, Target};
+use super::search::{self, Effort, Target};
+use crate::ann::SearchParams;
 use crate::cache::Segments;
 use crate::field::{DenseField, DenseOptions, FieldError};
 use crate::row::DenseRow;
@@ -18,7 +19,8 @@ use crate::vector::{VectorError, check_row};
 /// Matches the `k` documents nearest to a vector, over all segments; a document's score is that
 /// of its best row, as the field's [`Metric`](crate::Metric) defines it.
 ///
-/// A filter goes into the search: exactly `min(k, documents with a vector that pass)` are found.
+/// A filter goes into the search: exactly `min(k, documents with a vector that pass)` are found. In a
+/// segment with an index they are the nearest as far as it finds them; [`KnnQuery::exact`] misses none.
 /// The same filter as a MUST beside the query would only thin out the `k`. Equal scores rank by
 /// address. The query needs a searcher, so it cannot delete.
 ///
@@ -48,6 +50,7 @@ pub struct KnnQuery {
     k: usize,
     filter: Option<Arc<dyn Query>>,
     threshold: Option<Score>,
+    effort: Effort,
 }
 
 #[derive(Clone, Debug)]
@@ -71,7 +74,8 @@ impl KnnQuery {
     }
 
     fn near(field: Field, near: Near, k: usize) -> Self {
-        Self { field, near, k, filter: None, threshold: None }
+        let effort = Effort::Index(SearchParams::default());
+        Self { field, near, k, filter: None, threshold: None, effort }
     }
 
     /// After [`KnnQuery::like`]: the document itself may be found too. Default: it is left out.
@@ -94,6 +98,40 @@ impl KnnQuery {
     #[must_use]
     pub fn threshold(mut self, score: Score) -> Self {
         self.threshold = Some(score);
+        self
+    }
+
+    /// How many candidates a walk over a graph keeps: more find more and take longer. Default: what
+    /// found 98 % of the neighbours when the graph was built, more for a filter that few pass.
+    #[must_use]
+    pub fn ef_search(self, candidates: usize) -> Self {
+        self.with(|params| params.ef_search = Some(candidates))
+    }
+
+    /// How many lists are read. Default: what found 98 % of the neighbours when they were made.
+    #[must_use]
+    pub fn nprobe(self, lists: usize) -> Self {
+        self.with(|params| params.nprobe = Some(lists))
+    }
+
+    /// How many candidates that codes have found are scored by rows, for each document wanted.
+    /// Default: 3 for a graph, 4 for lists. It matters where the recipe has codes.
+    #[must_use]
+    pub fn rescore(self, candidates: usize) -> Self {
+        self.with(|params| params.rescore = Some(candidates))
+    }
+
+    /// Every row that passes is compared, whatever index there is: nothing is missed. Default: no.
+    #[must_use]
+    pub fn exact(mut self) -> Self {
+        self.effort = Effort::Exact;
+        self
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut SearchParams)) -> Self {
+        if let Effort::Index(params) = &mut self.effort {
+            set(params);
+        }
         self
     }
 
@@ -121,7 +159,7 @@ impl KnnQuery {
                 Near::Document { at, itself: false } if at.segment_ord == ord => Some(at.doc_id),
                 _ => None,
             };
-            let target = Target { vectors: &vectors, k: self.k, except };
+            let target = Target { vectors: &vectors, k: self.k, except, effort: self.effort };
             let reader = searcher.segment_reader(ord);
             let found = search::search(field, reader, filter.as_deref(), &target)?;
             let hit = |(doc, score)| Hit { score, at: DocAddress::new(ord, doc) };
@@ -200,7 +238,8 @@ impl fmt::Debug for KnnQuery {
             Near::Vector(vector) => out.field("dim", &vector.len()),
             Near::Document { at, .. } => out.field("like", at),
         };
-        out.field("filter", &self.filter).field("threshold", &self.threshold).finish()
+        out.field("filter", &self.filter).field("threshold", &self.threshold);
+        out.field("effort", &self.effort).finish()
     }
 }
 

@@ -4,11 +4,12 @@
 //! is deleted or does not pass the filter.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tantivy::query::Weight;
 use tantivy::{DocId, Score, SegmentReader, TantivyError};
 
-use crate::ann::{Accept, AnnError, Neighbour, RowSet};
+use crate::ann::{Accept, AnnError, Neighbour, RowSet, SearchParams};
 use crate::segment::OpenField;
 
 /// What to look for.
@@ -19,6 +20,17 @@ pub(super) struct Target<'a> {
     pub(super) k: usize,
     /// A document that must not be found.
     pub(super) except: Option<DocId>,
+    /// How hard to look.
+    pub(super) effort: Effort,
+}
+
+/// How hard to look.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effort {
+    /// Compare every row that passes.
+    Exact,
+    /// As the index and these settings have it.
+    Index(SearchParams),
 }
 
 /// The best `k` documents of a segment, in no order. Of equal ones, those with lower doc ids.
@@ -29,9 +41,21 @@ pub(super) fn search(
     target: &Target<'_>,
 ) -> tantivy::Result<Vec<(DocId, Score)>> {
     let accept = accept(field, reader, filter, target.except)?;
+    let (index, params) = match target.effort {
+        Effort::Exact => (field.exact(), SearchParams::default()),
+        Effort::Index(params) => (field.index(), params),
+    };
+    let find = |vector: &Vec<f32>| {
+        best_docs(field, vector, target.k, &accept, |vector, k, accept| {
+            index.search(vector, k, accept, &params)
+        })
+    };
+    if let [vector] = target.vectors {
+        return find(vector);
+    }
     let mut best: HashMap<DocId, Score> = HashMap::new();
     for vector in target.vectors {
-        for (doc, score) in best_docs(field, vector, target.k, &accept)? {
+        for (doc, score) in find(vector)? {
             let known = best.entry(doc).or_insert(score);
             *known = known.max(score);
         }
@@ -46,21 +70,65 @@ fn accept(
     filter: Option<&dyn Weight>,
     except: Option<DocId>,
 ) -> tantivy::Result<Accept> {
-    let alive = reader.alive_bitset();
+    let mut accept = match filter {
+        Some(filter) => Accept::Rows(filtered(field, reader, filter)?),
+        None => Accept::All,
+    };
+    if let Some(alive) = alive(field, reader)? {
+        accept = match accept {
+            Accept::All => Accept::Shared(alive),
+            Accept::Rows(mut rows) => {
+                rows.intersect(&alive);
+                Accept::Rows(rows)
+            }
+            shared @ Accept::Shared(_) => shared,
+        };
+    }
+    if let Some(doc) = except {
+        let mut rows = accept.into_rows(field.rows().rows());
+        field.docs()?.rows_of(doc).into_iter().for_each(|row| rows.remove(row));
+        accept = Accept::Rows(rows);
+    }
+    Ok(accept)
+}
+
+/// The rows of documents that were not deleted; none where none was.
+fn alive(field: &OpenField, reader: &SegmentReader) -> tantivy::Result<Option<Arc<RowSet>>> {
+    let Some(alive) = reader.alive_bitset() else { return Ok(None) };
+    let rows = field.alive(reader.delete_opstamp(), || {
+        let docs = field.docs()?;
+        Ok(RowSet::from_fn(field.rows().rows(), |row| alive.is_alive(docs.of(row))))
+    })?;
+    Ok(Some(rows))
+}
+
+/// The rows of documents that a filter matches, deleted ones too.
+fn filtered(
+    field: &OpenField,
+    reader: &SegmentReader,
+    filter: &dyn Weight,
+) -> tantivy::Result<RowSet> {
     let docs = field.docs()?;
     let rows = field.rows().rows();
-    let live = |doc| alive.is_none_or(|alive| alive.is_alive(doc)) && Some(doc) != except;
-    if let Some(filter) = filter {
-        let mut passing = RowSet::none(reader.max_doc());
-        filter.for_each_no_score(reader, &mut |found| {
-            found.iter().filter(|doc| live(**doc)).for_each(|doc| passing.insert(*doc));
-        })?;
-        Ok(Accept::Rows(RowSet::from_fn(rows, |row| passing.contains(docs.of(row)))))
-    } else if alive.is_some() || except.is_some() {
-        Ok(Accept::Rows(RowSet::from_fn(rows, |row| live(docs.of(row)))))
-    } else {
-        Ok(Accept::All)
+    // Where each document has one row, in order, a row's number is its document's.
+    let same = docs.in_order() && docs.one_row_each() && rows == reader.max_doc();
+    let mut matching = RowSet::none(reader.max_doc());
+    filter.for_each_no_score(reader, &mut |found| {
+        found.iter().for_each(|doc| matching.insert(*doc));
+    })?;
+    if same {
+        return Ok(matching);
     }
+    let count = u64::from(matching.count());
+    // Looking a document up takes about the logarithm of the rows.
+    if docs.in_order() && count * u64::from(rows.max(2).ilog2()) < u64::from(rows) {
+        let mut passing = RowSet::none(rows);
+        for doc in matching.iter() {
+            docs.rows_of(doc).into_iter().for_each(|row| passing.insert(row));
+        }
+        return Ok(passing);
+    }
+    Ok(RowSet::from_fn(rows, |row| matching.contains(docs.of(row))))
 }
 
 /// The best `k` documents for one vector. Rows are asked for until they make `k` documents.
@@ -69,25 +137,36 @@ fn best_docs(
     vector: &[f32],
     k: usize,
     accept: &Accept,
+    search: impl Fn(&[f32], usize, &Accept) -> Result<Vec<Neighbour>, AnnError>,
 ) -> tantivy::Result<Vec<(DocId, Score)>> {
     let docs = field.docs()?;
     let passing = accept.count(field.rows().rows()) as usize;
-    let mut wanted = if docs.one_row_each() { k } else { k.saturating_mul(2) }.min(passing);
+    let mut wanted = match (docs.one_row_each(), docs.in_order()) {
+        (true, true) => k,
+        // One more shows whether the last of the k is tied.
+        (true, false) => k.saturating_add(1),
+        (false, _) => k.saturating_mul(2),
+    }
+    .min(passing);
     loop {
-        let found = field.index().search(vector, wanted, accept).map_err(as_tantivy)?;
+        let found = search(vector, wanted, accept).map_err(as_tantivy)?;
+        let all = wanted == passing || found.len() < wanted;
+        let last = found.last().map(|row| row.score);
         // Rows come best first, so the first row of a document is its best.
-        let mut best: HashMap<DocId, Score> = HashMap::with_capacity(k.min(found.len()));
-        for Neighbour { row, score } in &found {
-            best.entry(docs.of(*row)).or_insert(*score);
-        }
-        let mut best: Vec<(DocId, Score)> = best.into_iter().collect();
+        let mut best: Vec<(DocId, Score)> = if docs.one_row_each() {
+            found.into_iter().map(|Neighbour { row, score }| (docs.of(row), score)).collect()
+        } else {
+            let mut best: HashMap<DocId, Score> = HashMap::with_capacity(k.min(found.len()));
+            for Neighbour { row, score } in &found {
+                best.entry(docs.of(*row)).or_insert(*score);
+            }
+            best.into_iter().collect()
+        };
         best.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         best.truncate(k);
-        let all = wanted == passing || found.len() < wanted;
         // Rows of one score come by ordinal. Where that is not the order of docs, a row that was
         // not asked for may tie with the last document and belong to an earlier one.
-        let tied = !docs.in_order()
-            && best.last().zip(found.last()).is_some_and(|(doc, row)| row.score >= doc.1);
+        let tied = !docs.in_order() && best.last().zip(last).is_some_and(|(doc, last)| last >= doc.1);
         if all || best.len() == k && !tied {
             return Ok(best);
         }
@@ -116,7 +195,7 @@ mod tests {
     use crate::segment::file::VecFileWriter;
     use crate::segment::format::{FieldEntry, Kind, VecFile};
     use crate::segment::reader::doc_flags;
-    use crate::{DenseField, DenseOptions, DenseSchemaBuilder, Dim, Metric};
+    use crate::{DenseField, DenseOptions, DenseSchemaBuilder, Dim, Element, Metric};
 
     /// A field of one dimension, its rows in any order of docs, as a merge may leave them.
     fn field(rows: &[(DocId, f32)]) -> OpenField {
@@ -133,6 +212,7 @@ mod tests {
         file.field(FieldEntry {
             field: 0,
             dim,
+            element: Element::F32,
             metric: Metric::Dot,
             rows: u32::try_from(rows.len()).unwrap(),
             flags: doc_flags(&rows.iter().map(|(doc, _)| *doc)),
@@ -163,7 +243,11 @@ mod tests {
             let mut expected: Vec<(DocId, f32)> = best.into_iter().collect();
             expected.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             expected.truncate(k);
-            prop_assert_eq!(best_docs(&field, &[1.0], k, &accept).unwrap(), expected);
+            let exact = field.exact();
+            let found = best_docs(&field, &[1.0], k, &accept, |vector, k, accept| {
+                exact.search(vector, k, accept, &SearchParams::default())
+            });
+            prop_assert_eq!(found.unwrap(), expected);
             for doc in 0..20 {
                 let of_doc = (0u32..).zip(&rows).filter(|(_, row)| row.0 == doc);
                 let of_doc: Vec<u32> = of_doc.map(|(row, _)| row).collect();

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use super::format::{
     FIELD, FieldEntry, HEADER, Kind, MAGIC, SECTION, Section, TAIL, TAIL_MAGIC, VERSION, align,
-    metric_code,
+    element_code, metric_code,
 };
 
 /// A `.vec` file that is being written.
@@ -37,10 +37,9 @@ impl<W: Write> VecFileWriter<W> {
         fill: impl FnOnce(&mut SectionWriter<'_>) -> io::Result<()>,
     ) -> io::Result<Section> {
         self.pad()?;
-        let mut section =
-            SectionWriter { out: &mut self.out, crc: crc32fast::Hasher::new(), length: 0 };
+        let mut section = SectionWriter::new(&mut self.out);
         fill(&mut section)?;
-        let (crc, length) = (section.crc.finalize(), section.length);
+        let (crc, length) = section.finish();
         let start = usize::try_from(self.at).map_err(io::Error::other)?;
         self.at += length;
         let end = usize::try_from(self.at).map_err(io::Error::other)?;
@@ -55,12 +54,12 @@ impl<W: Write> VecFileWriter<W> {
     /// Writes directory and tail, and gives back what was written to.
     pub(crate) fn finish(mut self) -> io::Result<W> {
         self.pad()?;
-        let mut directory = Vec::with_capacity(self.fields.len() * (FIELD + 5 * SECTION));
+        let mut directory = Vec::with_capacity(self.fields.len() * (FIELD + 7 * SECTION));
         for entry in &self.fields {
             directory.extend(entry.field.to_le_bytes());
             let dim = u16::try_from(entry.dim.get()).expect("a dim fits 16 bits");
             directory.extend(dim.to_le_bytes());
-            directory.extend([0, metric_code(entry.metric)]);
+            directory.extend([element_code(entry.element), metric_code(entry.metric)]);
             directory.extend(entry.rows.to_le_bytes());
             directory.extend(entry.flags.to_le_bytes());
             directory.extend(entry.refused.to_le_bytes());
@@ -100,6 +99,17 @@ pub(crate) struct SectionWriter<'a> {
     out: &'a mut dyn Write,
     crc: crc32fast::Hasher,
     length: u64,
+}
+
+impl<'a> SectionWriter<'a> {
+    pub(crate) fn new(out: &'a mut dyn Write) -> Self {
+        Self { out, crc: crc32fast::Hasher::new(), length: 0 }
+    }
+
+    /// The checksum and the length of what passed.
+    pub(crate) fn finish(self) -> (u32, u64) {
+        (self.crc.finalize(), self.length)
+    }
 }
 
 impl Write for SectionWriter<'_> {

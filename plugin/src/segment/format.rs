@@ -16,7 +16,7 @@
 //! directory, at a multiple of 64: for each dense field of the schema, by ascending field id
 //!      0   4  field id, Tantivy's
 //!      4   2  dim, 1 to 65,535
-//!      6   1  element type: 0 f32; 1 f16 and 2 i8 are reserved
+//!      6   1  element type: 0 f32, 1 f16, 2 int8
 //!      7   1  metric: 0 cosine, 1 dot, 2 L2
 //!      8   4  rows
 //!     12   4  flags: bit 0, rows are in the order of their docs; bit 1, no doc has two rows
@@ -38,11 +38,13 @@
 //!
 //! | kind | section | length |
 //! | --- | --- | --- |
-//! | 1 | rows: the vectors as they were given, row after row; required | rows × dim × element |
+//! | 1 | rows: the vectors, row after row; as they were given if the elements are f32; required | rows × dim × element |
 //! | 2 | row → doc: u32 each; required | rows × 4 |
 //! | 3 | language tags: u16 count, then for each u16 length and the tag in ASCII | any |
 //! | 4 | row → language: u16 each, 0 not known, n the n-th tag of section 3 | rows × 2 |
 //! | 5 | row → source: u32 start and u32 end, bytes of the source text; both `u32::MAX`: not known | rows × 8 |
+//! | 6 | row → scale: f32 each; a number of an int8 row is its byte times it; with int8, and only then | rows × 4 |
+//! | 7 | row → one over its length: f32 each, 0 for a row of zeros; only for a cosine, absent if each row has length 1 or 0 | rows × 4 |
 //!
 //! Sections 3 and 4 come together or not at all.
 //!
@@ -55,6 +57,7 @@ use std::ops::Range;
 
 use tantivy::directory::OwnedBytes;
 
+use crate::element::Element;
 use crate::vector::{Dim, Metric};
 
 pub(crate) const MAGIC: [u8; 8] = *b"tdensVEC";
@@ -81,13 +84,22 @@ pub(crate) enum Kind {
     Tags = 3,
     Languages = 4,
     Sources = 5,
+    Scales = 6,
+    InverseNorms = 7,
 }
 
 impl Kind {
     fn read(code: u32) -> Option<Self> {
-        [Self::Rows, Self::Docs, Self::Tags, Self::Languages, Self::Sources]
-            .into_iter()
-            .find(|kind| *kind as u32 == code)
+        let known = [
+            Self::Rows,
+            Self::Docs,
+            Self::Tags,
+            Self::Languages,
+            Self::Sources,
+            Self::Scales,
+            Self::InverseNorms,
+        ];
+        known.into_iter().find(|kind| *kind as u32 == code)
     }
 }
 
@@ -104,6 +116,7 @@ pub(crate) struct Section {
 pub(crate) struct FieldEntry {
     pub(crate) field: u32,
     pub(crate) dim: Dim,
+    pub(crate) element: Element,
     pub(crate) metric: Metric,
     pub(crate) rows: u32,
     pub(crate) flags: u32,
@@ -126,6 +139,15 @@ pub(crate) fn metric_code(metric: Metric) -> u8 {
     }
 }
 
+/// The number that stands for an element type on disk.
+pub(crate) fn element_code(element: Element) -> u8 {
+    match element {
+        Element::F32 => 0,
+        Element::F16 => 1,
+        Element::Int8 => 2,
+    }
+}
+
 /// The next multiple of 64.
 pub(crate) fn align(at: u64) -> Option<u64> {
     at.checked_next_multiple_of(ALIGN)
@@ -137,6 +159,8 @@ pub(crate) struct VecFile {
     bytes: OwnedBytes,
     directory: Range<usize>,
     pub(crate) max_doc: u32,
+    /// The checksum of the directory: with the checksums in it, that of the whole file.
+    pub(crate) crc: u32,
     pub(crate) fields: Vec<FieldEntry>,
 }
 
@@ -177,7 +201,7 @@ impl VecFile {
             return Err(damaged("directory"));
         }
         let fields = parse_directory(&all[directory.clone()], count, directory.start as u64)?;
-        Ok(Self { bytes, directory, max_doc, fields })
+        Ok(Self { bytes, directory, max_doc, crc, fields })
     }
 
     /// The bytes of one section, as a view.
@@ -197,6 +221,8 @@ impl VecFile {
                 Kind::Tags => "language tags",
                 Kind::Languages => "row to language table",
                 Kind::Sources => "row to source table",
+                Kind::Scales => "row to scale table",
+                Kind::InverseNorms => "row to length table",
             };
             if all[end..section.range.start].iter().any(|byte| *byte != 0) {
                 return Err(FormatError::Damaged { what: "padding" });
@@ -239,10 +265,14 @@ fn parse_field(bytes: &mut Bytes<'_>, at: &mut u64) -> Result<FieldEntry, Format
     let damaged = || FormatError::Damaged { what: "directory" };
     let field = bytes.u32().ok_or_else(damaged)?;
     let dim = bytes.u16().and_then(|dim| Dim::new(usize::from(dim)).ok()).ok_or_else(damaged)?;
-    let element = bytes.u8().ok_or_else(damaged)?;
-    if element != 0 {
-        return Err(FormatError::Unsupported { what: "element type", code: u32::from(element) });
-    }
+    let element = match bytes.u8().ok_or_else(damaged)? {
+        0 => Element::F32,
+        1 => Element::F16,
+        2 => Element::Int8,
+        code => {
+            return Err(FormatError::Unsupported { what: "element type", code: u32::from(code) });
+        }
+    };
     let metric = match bytes.u8().ok_or_else(damaged)? {
         0 => Metric::Cosine,
         1 => Metric::Dot,
@@ -265,8 +295,8 @@ fn parse_field(bytes: &mut Bytes<'_>, at: &mut u64) -> Result<FieldEntry, Format
         let offset = bytes.u64().ok_or_else(damaged)?;
         let length = bytes.u64().ok_or_else(damaged)?;
         let per_row = match kind {
-            Kind::Rows => Some(4 * dim.get() as u64),
-            Kind::Docs => Some(4),
+            Kind::Rows => Some((element.bytes() * dim.get()) as u64),
+            Kind::Docs | Kind::Scales | Kind::InverseNorms => Some(4),
             Kind::Tags => None,
             Kind::Languages => Some(2),
             Kind::Sources => Some(8),
@@ -285,9 +315,14 @@ fn parse_field(bytes: &mut Bytes<'_>, at: &mut u64) -> Result<FieldEntry, Format
         });
         *at = end;
     }
-    let entry = FieldEntry { field, dim, metric, rows, flags, refused, sections };
+    let entry = FieldEntry { field, dim, element, metric, rows, flags, refused, sections };
     let has = |kind| entry.section(kind).is_some();
-    if !has(Kind::Rows) || !has(Kind::Docs) || has(Kind::Tags) != has(Kind::Languages) {
+    let wrong = !has(Kind::Rows)
+        || !has(Kind::Docs)
+        || has(Kind::Tags) != has(Kind::Languages)
+        || has(Kind::Scales) != (element == Element::Int8)
+        || has(Kind::InverseNorms) && metric != Metric::Cosine;
+    if wrong {
         return Err(damaged());
     }
     Ok(entry)
@@ -315,11 +350,11 @@ impl<'a> Bytes<'a> {
         self.array().map(u16::from_le_bytes)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 }

@@ -9,6 +9,7 @@ use super::file::VecFileWriter;
 use super::format::{FieldEntry, FormatError, Kind, TAIL, VecFile};
 use super::languages::{Tags, read_tags};
 use super::reader::doc_flags;
+use crate::element::Element;
 use crate::vector::{Dim, Metric};
 
 /// What goes into one field of a file: dim, docs of the rows, whether all sections are there.
@@ -39,6 +40,7 @@ fn write(specs: &[FieldSpec]) -> Vec<u8> {
         file.field(FieldEntry {
             field: id * 3,
             dim: Dim::new(*dim).unwrap(),
+            element: Element::F32,
             metric: Metric::L2,
             rows: u32::try_from(rows).unwrap(),
             flags: doc_flags(&docs.iter().copied()),

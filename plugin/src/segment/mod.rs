@@ -1,11 +1,13 @@
 //! The vectors of a segment: Tantivy's plugin that writes, merges and reads them.
 //!
-//! Two files a segment: `.vec`, the only copy of the vectors, and `.ann`, declared so that it
-//! follows its segment, but absent until something builds it.
+//! Two files a segment: `.vec`, the only copy of the vectors, and `.ann`, indexes over it, which may be
+//! absent and can be built again. Both are declared to Tantivy, so that they follow their segment.
 //!
 //! Invariants: every segment has `.vec`; a merge copies rows and never encodes; nothing that a
-//! document holds makes indexing fail.
+//! document holds makes indexing fail; nothing about `.ann` makes indexing, merging or searching fail.
 
+pub(crate) mod annfile;
+pub(crate) mod build;
 pub(crate) mod file;
 pub(crate) mod format;
 #[cfg(test)]
@@ -28,7 +30,7 @@ use tantivy::{
 };
 
 pub use format::FormatError;
-pub use reader::ReadError;
+pub use reader::{AnnStatus, ReadError};
 pub(crate) use reader::{OpenField, OpenSegment};
 pub(crate) use writer::DenseSegmentWriter;
 
@@ -78,7 +80,7 @@ impl SegmentPlugin for DensePlugin {
     }
 
     fn merge(&self, ctx: PluginMergeContext) -> tantivy::Result<()> {
-        merge::merge(&self.fields, &ctx)
+        merge::merge(&self.fields, &self.segments, &ctx)
     }
 
     fn space_usage(

@@ -1,26 +1,28 @@
 //! Opens the vectors of a segment: doc id ↔ ordinal, rows, languages.
 //!
-//! Invariant: what [`OpenField`] gives out was range-checked: a row's doc is below `max_doc`.
+//! Invariant: what [`OpenField`] gives out was range-checked: a row's doc is below `max_doc`. An index
+//! is searched only after all of it was checked; until then, and without one, rows are compared.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, TryLockError};
 
 use tantivy::directory::OwnedBytes;
 use tantivy::directory::error::OpenReadError;
 use tantivy::error::DataCorruption;
 use tantivy::index::{SegmentComponent, SegmentId};
 use tantivy::schema::Field;
-use tantivy::{DocId, SegmentReader, TantivyError};
+use tantivy::{DocId, Opstamp, SegmentReader, TantivyError};
 use zerocopy::{FromBytes, LE, U16, U32, U64};
 
-use super::VEC;
+use super::annfile::{AnnEntry, AnnFile};
 use super::format::{
     FieldEntry, FormatError, IN_DOC_ORDER, Kind, NO_SOURCE, ONE_ROW_A_DOC, VecFile,
 };
 use super::languages::read_tags;
-use crate::ann::{AnnBackend, AnnIndex, Exact, RowsView};
-use crate::field::{AnnRecipe, DenseField};
+use super::{ANN, VEC};
+use crate::ann::{self, AnnError, AnnIndex, AnnParts, Exact, Floats, RowSet, RowsView};
+use crate::field::DenseField;
 use crate::language::LanguageTag;
 use crate::row::DenseRow;
 
@@ -30,30 +32,195 @@ pub(crate) struct OpenSegment {
     id: SegmentId,
     file: VecFile,
     fields: Vec<OpenField>,
+    ann: Mutex<AnnState>,
+}
+
+/// What is known of a segment's `.ann`.
+#[derive(Debug)]
+enum AnnState {
+    Absent,
+    /// It is there, and not a byte of its sections was looked at.
+    Unchecked(AnnFile),
+    /// What was sound is searched with.
+    Checked(AnnFile),
+    /// It cannot be used, and why.
+    Bypassed(String),
+}
+
+/// How the vectors of one field in one segment are searched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AnnStatus {
+    /// Exactly, as the recipe has it for a segment of this size.
+    Exact,
+    /// Exactly, until an index is built.
+    Missing,
+    /// Exactly, until the index is checked.
+    Unchecked,
+    /// By an index of this recipe.
+    Ready(String),
+    /// Exactly: the index cannot be used, and why.
+    Bypassed(String),
 }
 
 impl OpenSegment {
     /// Opens the vector file of a segment. What grows with the rows is looked at when it is used.
     pub(crate) fn open(reader: &SegmentReader, schema: &[DenseField]) -> Result<Self, ReadError> {
         let id = reader.segment_id();
-        let name = file_name(id);
-        let read = || -> Result<OwnedBytes, OpenReadError> {
-            let slice = reader.open_read(SegmentComponent::Custom(VEC.to_owned()))?;
-            slice
-                .read_bytes()
-                .map_err(|error| OpenReadError::wrap_io_error(error, PathBuf::from(&name)))
-        };
-        let bytes = read().map_err(|source| ReadError::Open { file: name.clone(), source })?;
-        let bad = |source| ReadError::Format { file: name.clone(), source };
+        let component = SegmentComponent::Custom(VEC.to_owned());
+        let bytes = read(reader.open_read(component), &file_name(id))?;
+        let opened = Self::of(id, bytes, reader.max_doc(), schema)?;
+        opened.attach(reader);
+        Ok(opened)
+    }
+
+    /// The same from the bytes of a vector file; the segment has no index.
+    pub(crate) fn of(
+        id: SegmentId,
+        bytes: OwnedBytes,
+        max_doc: u32,
+        schema: &[DenseField],
+    ) -> Result<Self, ReadError> {
+        let bad = |source| ReadError::Format { file: file_name(id), source };
         let file = VecFile::parse(bytes).map_err(bad)?;
-        if file.max_doc != reader.max_doc() {
+        if file.max_doc != max_doc {
             return Err(bad(FormatError::Damaged { what: "header" }));
         }
         let fields = schema
             .iter()
             .map(|field| OpenField::open(id, &file, field))
             .collect::<Result<_, _>>()?;
-        Ok(Self { id, file, fields })
+        Ok(Self { id, file, fields, ann: Mutex::new(AnnState::Absent) })
+    }
+
+    /// Looks for an index, unless one is there: it may have been built since. Costs nothing that
+    /// grows with the rows. One that cannot be used is no error: rows are compared then.
+    pub(crate) fn attach(&self, reader: &SegmentReader) {
+        let mut state = match self.ann.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // It is just being checked.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if matches!(*state, AnnState::Unchecked(_) | AnnState::Checked(_)) {
+            return;
+        }
+        let name = format!("{}.{ANN}", self.id.uuid_string());
+        let bytes = match read(reader.open_read(SegmentComponent::Custom(ANN.to_owned())), &name) {
+            Ok(bytes) => bytes,
+            Err(ReadError::Open { source: OpenReadError::FileDoesNotExist(_), .. }) => {
+                *state = AnnState::Absent;
+                return;
+            }
+            Err(error) => return self.bypass(&mut state, error.to_string()),
+        };
+        match AnnFile::parse(bytes) {
+            Ok(file) if file.vec == self.file.crc => *state = AnnState::Unchecked(file),
+            Ok(_) => self.bypass(&mut state, format!("{name}: built over other vectors")),
+            Err(error) => self.bypass(&mut state, format!("{name}: {error}")),
+        }
+    }
+
+    fn bypass(&self, state: &mut AnnState, why: String) {
+        // Once for each new reason: a damaged file is met again at every reload.
+        if !matches!(state, AnnState::Bypassed(known) if *known == why) {
+            log::warn!("{why}; its segment is searched exactly until the file is built again");
+        }
+        *state = AnnState::Bypassed(why);
+    }
+
+    /// Whether there is an index that was not looked at.
+    pub(crate) fn is_unchecked(&self) -> bool {
+        matches!(*self.lock_ann(), AnnState::Unchecked(_))
+    }
+
+    /// Checks the index in full, and searches with it from then on. Where another thread is at it,
+    /// waits for it. `checked` tells whether a file of this checksum was found sound before.
+    pub(crate) fn check_ann(&self, checked: impl FnOnce(u32) -> bool) -> Option<u32> {
+        let mut state = self.lock_ann();
+        let AnnState::Unchecked(file) = &*state else { return None };
+        let name = format!("{}.{ANN}", self.id.uuid_string());
+        let file = file.clone();
+        if !checked(file.crc) && let Err(error) = file.check() {
+            self.bypass(&mut state, format!("{name}: {error}"));
+            return None;
+        }
+        let crc = file.crc;
+        for entry in &file.fields {
+            let Some(field) = self.fields.iter().find(|open| open.entry.field == entry.field) else {
+                continue;
+            };
+            match field.open_index(&file.parts(entry), entry) {
+                Ok(index) => field.set_index(Some(index)),
+                Err(error) => {
+                    self.fields.iter().for_each(|field| field.set_index(None));
+                    self.bypass(&mut state, format!("{name}: {error}"));
+                    return None;
+                }
+            }
+        }
+        *state = AnnState::Checked(file);
+        Some(crc)
+    }
+
+    /// Reads the index in full and says what is wrong with it.
+    pub(crate) fn verify_ann(&self) -> Result<(), String> {
+        self.check_ann(|_| false);
+        match &*self.lock_ann() {
+            AnnState::Bypassed(why) => Err(why.clone()),
+            AnnState::Checked(file) => file.check().map_err(|error| {
+                format!("{}.{ANN}: {error}", self.id.uuid_string())
+            }),
+            AnnState::Absent | AnnState::Unchecked(_) => Ok(()),
+        }
+    }
+
+    /// How one field is searched.
+    pub(crate) fn status(&self, field: &OpenField) -> AnnStatus {
+        let entry = |file: &AnnFile| file.fields.iter().find(|e| e.field == field.entry.field).cloned();
+        match &*self.lock_ann() {
+            _ if !field.wants_index() => AnnStatus::Exact,
+            AnnState::Absent => AnnStatus::Missing,
+            AnnState::Unchecked(_) => AnnStatus::Unchecked,
+            AnnState::Bypassed(why) => AnnStatus::Bypassed(why.clone()),
+            AnnState::Checked(file) => {
+                entry(file).map_or(AnnStatus::Missing, |entry| AnnStatus::Ready(entry.recipe))
+            }
+        }
+    }
+
+    /// Whether an index is to be built: one is wanted, and there is none that can be used.
+    pub(crate) fn needs_index(&self) -> bool {
+        let missing = |field: &OpenField| {
+            matches!(self.status(field), AnnStatus::Missing | AnnStatus::Bypassed(_))
+        };
+        self.fields.iter().any(missing)
+    }
+
+    /// The sound index of a field, to build another one on.
+    pub(crate) fn index_parts(&self, field: &OpenField) -> Option<(AnnEntry, AnnParts)> {
+        match &*self.lock_ann() {
+            AnnState::Checked(file) => {
+                let entry = file.fields.iter().find(|e| e.field == field.entry.field)?;
+                Some((entry.clone(), file.parts(entry)))
+            }
+            _ => None,
+        }
+    }
+
+    /// What all of the vector file's checksums come to.
+    pub(crate) fn crc(&self) -> u32 {
+        self.file.crc
+    }
+
+    /// All dense fields.
+    pub(crate) fn fields(&self) -> &[OpenField] {
+        &self.fields
+    }
+
+    fn lock_ann(&self) -> std::sync::MutexGuard<'_, AnnState> {
+        // A panic while checking leaves the state as it was.
+        self.ann.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The segment that is open.
@@ -96,7 +263,17 @@ pub(crate) struct OpenField {
     tags: Vec<LanguageTag>,
     languages: Option<OwnedBytes>,
     sources: Option<OwnedBytes>,
-    index: Box<dyn AnnIndex>,
+    recipe: ann::AnnRecipe,
+    exact: Arc<dyn AnnIndex>,
+    index: RwLock<Option<Arc<dyn AnnIndex>>>,
+    alive: Mutex<Option<Alive>>,
+}
+
+/// The rows of documents that were alive at a delete of this stamp.
+#[derive(Debug)]
+struct Alive {
+    opstamp: Option<Opstamp>,
+    rows: Arc<RowSet>,
 }
 
 impl OpenField {
@@ -111,33 +288,37 @@ impl OpenField {
             return Err(ReadError::NoField { file: name(), field: schema.name.clone() });
         };
         let options = &schema.options;
-        if entry.dim != options.dim() || entry.metric != options.get_metric() {
+        let same = entry.dim == options.dim()
+            && entry.metric == options.get_metric()
+            && entry.element == options.get_element();
+        if !same {
             return Err(ReadError::OtherField { file: name(), field: schema.name.clone() });
         }
         let section = |kind| entry.section(kind).map(|section| file.section(section));
         let rows = section(Kind::Rows).ok_or_else(|| bad("directory"))?;
-        let rows = RowsView::new(rows, entry.dim, entry.metric).ok_or_else(|| bad("rows"))?;
+        let [scales, norms] = [Kind::Scales, Kind::InverseNorms].map(|k| section(k).map(Floats::new));
+        let rows = RowsView::new(rows, entry.element, entry.dim, entry.metric, scales, norms)
+            .ok_or_else(|| bad("rows"))?;
         let docs = section(Kind::Docs).ok_or_else(|| bad("directory"))?;
         let tags = match section(Kind::Tags) {
             Some(bytes) => read_tags(&bytes).ok_or_else(|| bad("language tags"))?,
             None => Vec::new(),
         };
-        let index = match options.get_ann() {
-            AnnRecipe::Exact => Exact.open(OwnedBytes::empty(), rows.clone()),
-        }
-        .map_err(|_| bad("rows"))?;
         Ok(Self {
             segment,
             field: schema.field,
             max_doc: file.max_doc,
             entry: entry.clone(),
-            rows,
             docs,
             checked: OnceLock::new(),
             tags,
             languages: section(Kind::Languages),
             sources: section(Kind::Sources),
-            index,
+            recipe: options.get_ann().clone(),
+            exact: Arc::new(Exact::over(rows.clone())),
+            rows,
+            index: RwLock::new(None),
+            alive: Mutex::new(None),
         })
     }
 
@@ -146,9 +327,64 @@ impl OpenField {
         &self.rows
     }
 
-    /// What finds the nearest of the rows.
-    pub(crate) fn index(&self) -> &dyn AnnIndex {
-        self.index.as_ref()
+    /// Tantivy's handle.
+    pub(crate) fn handle(&self) -> Field {
+        self.field
+    }
+
+    /// What finds the nearest of the rows: the index, where there is one that was checked.
+    pub(crate) fn index(&self) -> Arc<dyn AnnIndex> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.as_ref().unwrap_or(&self.exact).clone()
+    }
+
+    /// What compares all rows.
+    pub(crate) fn exact(&self) -> Arc<dyn AnnIndex> {
+        self.exact.clone()
+    }
+
+    /// What builds this field's index; none where rows are to be compared.
+    pub(crate) fn backend(&self) -> Result<Option<Box<dyn ann::AnnBackend>>, AnnError> {
+        ann::backend(&self.recipe, self.rows.rows(), self.rows.dim(), self.rows.metric())
+    }
+
+    /// The recipe of the schema.
+    pub(crate) fn recipe(&self) -> &ann::AnnRecipe {
+        &self.recipe
+    }
+
+    fn wants_index(&self) -> bool {
+        !matches!(self.backend(), Ok(None))
+    }
+
+    fn open_index(&self, parts: &AnnParts, entry: &AnnEntry) -> Result<Arc<dyn AnnIndex>, AnnError> {
+        if entry.rows != self.rows.rows() {
+            return Err(AnnError::Parts { backend: "field's", what: "another number of rows" });
+        }
+        if entry.backend == EXACT {
+            return Ok(self.exact.clone());
+        }
+        Ok(ann::opener(&entry.backend)?.open(parts, self.rows.clone())?.into())
+    }
+
+    fn set_index(&self, index: Option<Arc<dyn AnnIndex>>) {
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+    }
+
+    /// The rows whose documents are alive, as of the deletes that a reader sees. What was made last
+    /// is kept: one set of deletes serves many searches.
+    pub(crate) fn alive(
+        &self,
+        opstamp: Option<Opstamp>,
+        make: impl FnOnce() -> Result<RowSet, ReadError>,
+    ) -> Result<Arc<RowSet>, ReadError> {
+        let mut kept = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(alive) = kept.as_ref().filter(|alive| alive.opstamp == opstamp) {
+            return Ok(alive.rows.clone());
+        }
+        let rows = Arc::new(make()?);
+        *kept = Some(Alive { opstamp, rows: rows.clone() });
+        Ok(rows)
     }
 
     /// How many values were refused while this segment was indexed.
@@ -217,6 +453,9 @@ impl OpenField {
         ReadError::Format { file: file_name(self.segment), source: FormatError::Damaged { what } }
     }
 }
+
+/// In the place of a backend's name: the rows can only be compared, and need not be tried again.
+pub(crate) const EXACT: &str = "exact";
 
 /// The row → doc table of a field.
 #[derive(Clone, Copy, Debug)]
@@ -296,6 +535,16 @@ impl<'a> Languages<'a> {
     }
 }
 
+fn read(
+    opened: Result<tantivy::directory::FileSlice, OpenReadError>,
+    name: &str,
+) -> Result<OwnedBytes, ReadError> {
+    let bytes = opened.and_then(|slice| {
+        slice.read_bytes().map_err(|error| OpenReadError::wrap_io_error(error, PathBuf::from(name)))
+    });
+    bytes.map_err(|source| ReadError::Open { file: name.to_owned(), source })
+}
+
 /// The vector file of a segment, as Tantivy names it.
 fn file_name(id: SegmentId) -> String {
     format!("{}.{VEC}", id.uuid_string())
@@ -316,7 +565,7 @@ pub enum ReadError {
     #[error("{file}: no vectors of field `{field}`, which the schema has; index again")]
     NoField { file: String, field: String },
     /// The schema and the segment do not belong together.
-    #[error("{file}: field `{field}` has another dim or metric than in the schema; index again")]
+    #[error("{file}: field `{field}` has another dim, metric or kind of numbers than in the schema; index again")]
     OtherField { file: String, field: String },
 }
 

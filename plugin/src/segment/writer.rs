@@ -19,7 +19,9 @@ use super::file::VecFileWriter;
 use super::format::{FieldEntry, Kind, NO_SOURCE};
 use super::languages::Tags;
 use super::reader::doc_flags;
+use crate::ann::RowsBuffer;
 use crate::cache::Segments;
+use crate::element::Element;
 use crate::field::DenseField;
 use crate::row::RowBytes;
 
@@ -33,7 +35,8 @@ pub(crate) struct DenseSegmentWriter {
 
 impl DenseSegmentWriter {
     pub(crate) fn new(fields: Arc<[DenseField]>, segments: Arc<Segments>) -> Self {
-        Self { fields, columns: Vec::new(), max_doc: 0, segments }
+        let columns = fields.iter().map(Column::new).collect();
+        Self { fields, columns, max_doc: 0, segments }
     }
 
     /// The opened segments of the plugin that made this writer.
@@ -50,7 +53,6 @@ impl PluginWriter for DenseSegmentWriter {
         _: &Schema,
     ) -> tantivy::Result<()> {
         self.max_doc = doc_id + 1;
-        self.columns.resize_with(self.fields.len(), Column::default);
         for (field, value) in doc.erased_fields() {
             let Some(at) = self.fields.iter().position(|dense| dense.field == field) else {
                 continue;
@@ -61,7 +63,7 @@ impl PluginWriter for DenseSegmentWriter {
                 _ => None,
             };
             match row {
-                Some(row) if row.check(self.fields[at].options.dim()).is_ok() => {
+                Some(row) if row.check(&self.fields[at].options).is_ok() => {
                     column.push(doc_id, &row);
                 }
                 _ => column.refused += 1,
@@ -71,14 +73,13 @@ impl PluginWriter for DenseSegmentWriter {
     }
 
     fn serialize(
-        mut self: Box<Self>,
+        self: Box<Self>,
         segment: &Segment,
         map: Option<&DocIdMapping>,
     ) -> tantivy::Result<()> {
         if map.is_some() {
             return Err(super::shuffled());
         }
-        self.columns.resize_with(self.fields.len(), Column::default);
         let out = segment.open_write(SegmentComponent::Custom(VEC.to_owned()))?;
         let mut file = VecFileWriter::new(out, self.max_doc)?;
         let mut fields: Vec<_> = self.fields.iter().zip(&self.columns).collect();
@@ -104,9 +105,8 @@ impl PluginWriter for DenseSegmentWriter {
 }
 
 /// The rows of one field.
-#[derive(Default)]
 struct Column {
-    rows: Vec<u8>,
+    rows: RowsBuffer,
     docs: Vec<DocId>,
     languages: Vec<u16>,
     tags: Tags,
@@ -116,8 +116,15 @@ struct Column {
 }
 
 impl Column {
+    fn new(field: &DenseField) -> Self {
+        let options = &field.options;
+        let rows = RowsBuffer::new(options.dim(), options.get_metric(), options.get_element());
+        let (docs, languages, sources) = <(Vec<_>, Vec<_>, Vec<_>)>::default();
+        Self { rows, docs, languages, tags: Tags::default(), sources, has_sources: false, refused: 0 }
+    }
+
     fn push(&mut self, doc: DocId, row: &RowBytes<'_>) {
-        self.rows.extend_from_slice(row.vector_bytes());
+        self.rows.push(&row.vector());
         self.docs.push(doc);
         self.languages.push(row.language.map_or(0, |tag| self.tags.number(tag)));
         let source = row.source.as_ref();
@@ -128,7 +135,7 @@ impl Column {
     }
 
     fn bytes(&self) -> usize {
-        self.rows.capacity()
+        self.rows.memory()
             + self.docs.capacity() * 4
             + self.languages.capacity() * 2
             + self.sources.capacity() * 8
@@ -136,7 +143,7 @@ impl Column {
 
     fn write<W: Write>(&self, field: &DenseField, file: &mut VecFileWriter<W>) -> io::Result<()> {
         let mut sections = vec![
-            file.section(Kind::Rows, |out| out.write_all(&self.rows))?,
+            file.section(Kind::Rows, |out| out.write_all(&self.rows.bytes))?,
             file.section(Kind::Docs, |out| {
                 self.docs.iter().try_for_each(|doc| out.write_all(&doc.to_le_bytes()))
             })?,
@@ -152,9 +159,20 @@ impl Column {
                 self.sources.iter().try_for_each(|place| out.write_all(&place.to_le_bytes()))
             })?);
         }
+        let numbers = |out: &mut dyn Write, numbers: &[f32]| {
+            numbers.iter().try_for_each(|x| out.write_all(&x.to_le_bytes()))
+        };
+        if field.options.get_element() == Element::Int8 {
+            let scales = &self.rows.scales;
+            sections.push(file.section(Kind::Scales, |out| numbers(out, scales))?);
+        }
+        if let Some(norms) = self.rows.inverse_norms() {
+            sections.push(file.section(Kind::InverseNorms, |out| numbers(out, norms))?);
+        }
         file.field(FieldEntry {
             field: field.field.field_id(),
             dim: field.options.dim(),
+            element: field.options.get_element(),
             metric: field.options.get_metric(),
             rows: u32::try_from(self.docs.len()).map_err(io::Error::other)?,
             flags: doc_flags(&self.docs.iter().copied()),

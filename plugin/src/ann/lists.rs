@@ -1,0 +1,273 @@
+//! Lists of rows around centroids (an inverted file): FAISS finds the centroids and assigns the rows,
+//! and the rows of the nearest lists are compared where they lie.
+//!
+//! Facts: `probe_10` and `probe_100`, the lists that hold enough of 10 and 100 neighbours. Sections:
+//! `centroids`, f32; `ends`, u32 each, where each list ends; `rows`, u32 each, list after list; and
+//! the codes, where there are any.
+
+use tantivy::directory::OwnedBytes;
+use zerocopy::{FromBytes, LE, U32};
+
+use super::plan::Effort;
+use super::{
+    Accept, AnnBackend, AnnError, AnnIndex, AnnParts, AnnSink, BuildJob, Floats, Neighbour,
+    RowsView, SearchParams, calibrate, codes, exact, ffi, graph, plan,
+};
+use crate::element::Element;
+use crate::vector::{Metric, check_row};
+
+pub(super) const NAME: &str = "lists";
+
+/// Rows that centroids are found from, for each list: more make no better ones (FAISS warns below 39).
+const SAMPLE: u32 = 64;
+
+/// Rows that are brought into floats at once.
+const BATCH: u32 = 16_384;
+
+/// Lists tried when an index is calibrated.
+const LADDER: [usize; 10] = [1, 2, 4, 8, 16, 24, 32, 64, 128, 256];
+
+/// Candidates scored by rows for each hit, where codes are compared.
+const RESCORE: usize = 4;
+
+/// The backend of [`AnnRecipe::Ivf`](crate::AnnRecipe::Ivf).
+#[derive(Clone, Copy, Debug)]
+pub struct Lists {
+    lists: Option<u32>,
+    codes: Option<Element>,
+}
+
+impl Lists {
+    /// So many lists; none stands for 4 times the square root of the rows.
+    pub fn new(lists: Option<u32>, codes: Option<Element>) -> Self {
+        Self { lists, codes }
+    }
+
+    fn count(self, rows: u32) -> u32 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below rows")]
+        let usual = (4.0 * f64::from(rows).sqrt()) as u32;
+        // Fewer than 16 rows a list are no cluster.
+        self.lists.unwrap_or(usual).clamp(1, (rows / 16).max(1))
+    }
+}
+
+impl AnnBackend for Lists {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn build(&self, job: &BuildJob<'_>, out: &mut dyn AnnSink) -> Result<(), AnnError> {
+        let rows = job.rows;
+        graph::check_lengths(rows)?;
+        let lists = self.count(rows.rows());
+        let sample = u64::from(lists) * u64::from(SAMPLE);
+        let step = (u64::from(rows.rows()) / sample).max(1);
+        let step = usize::try_from(step).expect("fewer than 2^32 rows");
+        let centroids = if rows.rows() == 0 {
+            vec![0.0; rows.dim().get()]
+        } else {
+            let sample = floats(rows, (0..rows.rows()).step_by(step));
+            ffi::kmeans(rows.dim(), rows.metric(), &sample, lists, job.threads)?
+        };
+        let mut of_list: Vec<Vec<u32>> = vec![Vec::new(); lists as usize];
+        for first in (0..rows.rows()).step_by(BATCH as usize) {
+            let batch = first..rows.rows().min(first.saturating_add(BATCH));
+            let numbers = floats(rows, batch.clone());
+            let labels = ffi::assign(rows.dim(), rows.metric(), &centroids, &numbers, job.threads)?;
+            for (row, label) in batch.zip(labels) {
+                of_list[label as usize].push(row);
+            }
+        }
+        let copy = codes::of(rows, self.codes);
+        let mut end = 0;
+        let ends = of_list.iter().map(|list| {
+            end += u32::try_from(list.len()).expect("fewer than 2^32 rows");
+            end
+        });
+        let bytes = |numbers: &mut dyn Iterator<Item = u32>| -> OwnedBytes {
+            OwnedBytes::new(numbers.flat_map(u32::to_le_bytes).collect::<Vec<u8>>())
+        };
+        let index = ListsIndex {
+            centroids: centroids.iter().copied().collect(),
+            ends: bytes(&mut ends.into_iter()),
+            order: bytes(&mut of_list.iter().flatten().copied()),
+            walked: copy.clone().unwrap_or_else(|| rows.clone()),
+            rows: rows.clone(),
+            coded: copy.is_some(),
+            effort: Effort { for_10: 1, for_100: 1 },
+        };
+        let effort = calibrate::calibrate(rows, &LADDER, |query, k, probes| {
+            let params = SearchParams { nprobe: Some(probes), ..SearchParams::default() };
+            let found = index.read(query, k, &Accept::All, rows.rows() as usize, &params)?;
+            Ok(found.into_iter().map(|n| n.row).collect())
+        })?;
+        out.fact("probe_10", effort.for_10 as u64);
+        out.fact("probe_100", effort.for_100 as u64);
+        let mut write = || {
+            out.section("centroids", &mut |out| {
+                centroids.iter().try_for_each(|x| out.write_all(&x.to_le_bytes()))
+            })?;
+            out.section("ends", &mut |out| out.write_all(&index.ends))?;
+            out.section("rows", &mut |out| out.write_all(&index.order))?;
+            copy.as_ref().map_or(Ok(()), |copy| codes::write(copy, out))
+        };
+        write().map_err(|source| AnnError::Io { backend: NAME, source })
+    }
+
+    fn open(&self, parts: &AnnParts, rows: RowsView) -> Result<Box<dyn AnnIndex>, AnnError> {
+        let wrong = |what| AnnError::Parts { backend: NAME, what };
+        let missing = || wrong("a part is missing");
+        let effort = |name| parts.fact(name).and_then(|n| usize::try_from(n).ok());
+        let index = ListsIndex {
+            centroids: Floats::new(parts.bytes("centroids").ok_or_else(missing)?),
+            ends: parts.bytes("ends").ok_or_else(missing)?,
+            order: parts.bytes("rows").ok_or_else(missing)?,
+            walked: codes::read(parts, &rows).ok_or(wrong("its codes are of other rows"))?,
+            coded: parts.fact("codes").is_some(),
+            effort: Effort {
+                for_10: effort("probe_10").ok_or_else(missing)?.min(1 << 20),
+                for_100: effort("probe_100").ok_or_else(missing)?.min(1 << 20),
+            },
+            rows,
+        };
+        index.check().map_err(wrong)?;
+        Ok(Box::new(index))
+    }
+}
+
+/// Some rows as floats; those of a cosine with length 1.
+pub(super) fn floats(rows: &RowsView, among: impl Iterator<Item = u32>) -> Vec<f32> {
+    let norms = rows.inverse_norms().filter(|_| rows.metric() == Metric::Cosine);
+    let mut flat = Vec::new();
+    rows.for_each(among, |row, vector| {
+        let factor = norms.map_or(1.0, |norms| norms[row as usize]);
+        flat.extend(vector.iter().map(|x| x * factor));
+    });
+    flat
+}
+
+#[derive(Debug)]
+struct ListsIndex {
+    centroids: Floats,
+    ends: OwnedBytes,
+    order: OwnedBytes,
+    rows: RowsView,
+    /// The rows, or codes of them.
+    walked: RowsView,
+    coded: bool,
+    effort: Effort,
+}
+
+impl ListsIndex {
+    fn ends(&self) -> &[U32<LE>] {
+        <[U32<LE>]>::ref_from_bytes(&self.ends).unwrap_or_default()
+    }
+
+    fn order(&self) -> &[U32<LE>] {
+        <[U32<LE>]>::ref_from_bytes(&self.order).unwrap_or_default()
+    }
+
+    /// Whether each row is in one list, and each list lies in the table of rows.
+    fn check(&self) -> Result<(), &'static str> {
+        let (ends, order, rows) = (self.ends(), self.order(), self.rows.rows());
+        let whole = ends.len() * 4 == self.ends.len() && order.len() * 4 == self.order.len();
+        let numbers = self.centroids.as_slice();
+        if !whole || ends.is_empty() || numbers.len() != ends.len() * self.rows.dim().get() {
+            return Err("centroids and lists do not fit each other");
+        }
+        if numbers.iter().any(|x| !x.is_finite()) {
+            return Err("a centroid is not finite");
+        }
+        let ascending = ends.windows(2).all(|pair| pair[0].get() <= pair[1].get());
+        if !ascending || ends.last().map(|end| end.get()) != Some(rows) || order.len() != rows as usize {
+            return Err("lists of other rows");
+        }
+        let mut seen = super::RowSet::none(rows);
+        for row in order {
+            if row.get() >= rows || seen.contains(row.get()) {
+                return Err("a row that is not there, or twice");
+            }
+            seen.insert(row.get());
+        }
+        Ok(())
+    }
+
+    /// The lists, nearest first.
+    fn nearest(&self, query: &[f32]) -> Vec<u32> {
+        let dim = self.rows.dim().get();
+        let scorer = super::kernel::Scorer::new(query, self.rows.metric());
+        let mut lists: Vec<(f32, u32)> = (0u32..)
+            .zip(self.centroids.as_slice().chunks_exact(dim))
+            .map(|(list, centroid)| (scorer.score(centroid, 1.0), list))
+            .collect();
+        lists.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        lists.into_iter().map(|(_, list)| list).collect()
+    }
+
+    /// The best of the rows that pass in the nearest lists, and in as many more as it takes to find
+    /// `k` of them.
+    fn read(
+        &self,
+        query: &[f32],
+        k: usize,
+        accept: &Accept,
+        passing: usize,
+        params: &SearchParams,
+    ) -> Result<Vec<Neighbour>, AnnError> {
+        let wanted = k.min(passing);
+        let candidates = if self.coded {
+            wanted.saturating_mul(params.rescore.unwrap_or(RESCORE).max(1)).min(passing)
+        } else {
+            wanted
+        };
+        let probes = params.nprobe.unwrap_or_else(|| self.effort.of(wanted)).max(1);
+        let (ends, order) = (self.ends(), self.order());
+        let mut among: Vec<u32> = Vec::new();
+        for (probed, list) in self.nearest(query).into_iter().enumerate() {
+            if probed >= probes && among.len() >= candidates {
+                break;
+            }
+            let list = list as usize;
+            let start = list.checked_sub(1).map_or(0, |before| ends[before].get());
+            let of_list = order[start as usize..ends[list].get() as usize].iter().map(|row| row.get());
+            match accept.rows() {
+                None => among.extend(of_list),
+                Some(set) => among.extend(of_list.filter(|row| set.contains(*row))),
+            }
+        }
+        let found = exact::best_of(&self.walked, query, candidates, among.into_iter())?;
+        if !self.coded {
+            return Ok(found);
+        }
+        exact::best_of(&self.rows, query, wanted, found.into_iter().map(|n| n.row))
+    }
+}
+
+impl AnnIndex for ListsIndex {
+    fn search(
+        &self,
+        query: &[f32],
+        k: usize,
+        accept: &Accept,
+        params: &SearchParams,
+    ) -> Result<Vec<Neighbour>, AnnError> {
+        check_row(self.rows.dim(), query).map_err(|source| AnnError::Query { source })?;
+        let passing = accept.count(self.rows.rows()) as usize;
+        if passing <= plan::FEWEST as usize {
+            return exact::search(&self.rows, query, k, accept);
+        }
+        self.read(query, k, accept, passing, params)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ann::conformance;
+
+    #[test]
+    fn lists_conform() {
+        conformance::check(&Lists::new(None, None));
+        conformance::check(&Lists::new(Some(3), Some(Element::Int8)));
+    }
+}

@@ -101,11 +101,11 @@ impl AnnIndex for FactoryIndex {
         let rescore = params.rescore.unwrap_or(RESCORE).max(1);
         let candidates = wanted.saturating_mul(rescore).min(passing);
         let ef = params.ef_search.unwrap_or(EF).max(candidates);
-        if wanted > 0 && let Some(walk) = plan::walk(rows, passing, candidates, ef) {
+        if wanted > 0 && let Some(ef) = plan::walk(rows, passing, candidates, ef) {
             // Fewer rows pass, so more lists are read for as many of them.
             let more = (rows as usize / passing.max(1)).max(1);
             let probes = params.nprobe.unwrap_or(PROBES).saturating_mul(more);
-            let found = self.index.search(query, candidates, walk.ef, probes, accept)?;
+            let found = self.index.search(query, candidates, ef, probes, accept)?;
             if found.len() >= wanted {
                 let sound = found.into_iter().filter(|row| *row < rows);
                 return exact::best_of(&self.rows, query, wanted, sound);

@@ -8,7 +8,7 @@ use super::ffi::{self, GraphArrays};
 use super::plan::{self, Effort};
 use super::{
     Accept, AnnBackend, AnnError, AnnIndex, AnnParts, AnnSink, BuildJob, Neighbour, RowsView,
-    SearchParams, calibrate, codes, exact,
+    SearchParams, calibrate, codes, exact, scan,
 };
 use crate::element::Element;
 use crate::vector::check_row;
@@ -137,14 +137,20 @@ impl AnnIndex for GraphIndex {
         }
         .min(passing);
         let ef = params.ef_search.unwrap_or_else(|| self.effort.of(wanted)).max(candidates);
-        if wanted > 0 && let Some(walk) = plan::walk(rows, passing, candidates, ef) {
-            let found = self.graph.search(&self.walked, query, candidates, walk.ef, accept)?;
+        if wanted > 0 && let Some(ef) = plan::walk(rows, passing, candidates, ef) {
+            let found = self.graph.search(&self.walked, query, candidates, ef, accept)?;
             // A walk may end where no more rows pass: then it has missed some.
             if found.len() >= wanted {
                 return exact::best_of(&self.rows, query, wanted, found.into_iter());
             }
         }
-        exact::search(&self.rows, query, k, accept)
+        match accept.rows() {
+            Some(set) => {
+                let among = set.iter().take_while(|row| *row < rows).collect();
+                scan::best_of(&self.rows, &self.rows, query, wanted, among)
+            }
+            None => exact::search(&self.rows, query, k, accept),
+        }
     }
 }
 

@@ -23,6 +23,8 @@ mod parts;
 mod plan;
 mod recipe;
 mod rows;
+#[cfg(feature = "faiss")]
+mod scan;
 
 use std::error::Error;
 use std::fmt;

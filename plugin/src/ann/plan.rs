@@ -1,8 +1,7 @@
 //! Which way to search: every row that passes, or the index, and how hard.
 //!
-//! The cost of a way is counted in rows looked at. A walk looks at [`ROWS_PER_CANDIDATE`] rows for
-//! each candidate that it keeps, and a row met on a walk costs as much as [`MET`] rows that are read
-//! in turn. With a filter a walk needs more candidates, since only those that pass are kept.
+//! The cost of a way is counted in rows that are compared in turn. A walk costs so many for each
+//! candidate that it keeps, and with a filter it must keep more for as many to pass.
 //!
 //! The numbers are measured: `benches/RECORD.md`, "filters".
 
@@ -16,37 +15,32 @@ pub(crate) const FEWEST: u32 = 256;
 /// rows of dim 384, about half a millisecond.
 const EXACT_NUMBERS: u64 = 10_000 * 384;
 
-/// Rows that a walk looks at for each candidate that it keeps.
-const ROWS_PER_CANDIDATE: f64 = 20.0;
+/// What a candidate of a walk costs, in rows compared in turn.
+const CANDIDATE: f64 = 32.0;
 
-/// What a row costs that is met on a walk, in rows that are read in turn.
-const MET: f64 = 2.0;
+/// How much more is kept for each row that does not pass beside one that does.
+const MORE: f64 = 0.08;
 
-/// How many candidates must pass for each hit wanted.
-const PASSING_PER_HIT: f64 = 1.0;
+/// How many candidates must pass beside the hits wanted, for these to be the right ones.
+const SPARE: usize = 10;
 
 /// Whether so few rows need no index.
 pub(crate) fn exact_is_enough(rows: u32, dim: Dim) -> bool {
     u64::from(rows) * dim.get() as u64 <= EXACT_NUMBERS
 }
 
-/// How to walk a graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Walk {
-    /// How many candidates are kept.
-    pub(crate) ef: usize,
-}
-
-/// The walk that finds `wanted` of the `passing` among `rows`, or none if comparing the passing rows
-/// costs less. `ef` is what it takes where all rows pass.
-pub(crate) fn walk(rows: u32, passing: usize, wanted: usize, ef: usize) -> Option<Walk> {
-    let share = passing as f64 / f64::from(rows.max(1));
+/// How many candidates a walk keeps that finds `wanted` of the `passing` among `rows`, or none if
+/// comparing the passing rows costs less. `ef` is what it takes where all rows pass.
+pub(crate) fn walk(rows: u32, passing: usize, wanted: usize, ef: usize) -> Option<usize> {
+    let mut ef = ef.max(wanted) as f64;
+    if passing < rows as usize {
+        let one_in = f64::from(rows) / passing.max(1) as f64;
+        let enough = wanted.saturating_add(SPARE) as f64 * one_in;
+        ef = (ef * (1.0 + MORE * (one_in - 1.0))).max(enough);
+    }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-    let filtered = (PASSING_PER_HIT * wanted as f64 / share.max(1e-9)).ceil() as usize;
-    let ef = if passing < rows as usize { ef.max(filtered) } else { ef };
-    let ef = ef.max(wanted).min(rows as usize);
-    let cost = ef as f64 * ROWS_PER_CANDIDATE * MET;
-    (cost < passing as f64).then_some(Walk { ef })
+    let kept = (ef.ceil() as usize).min(rows as usize);
+    (ef * CANDIDATE < passing as f64).then_some(kept)
 }
 
 /// What was measured for 10 and for 100 hits when an index was built, for any number of hits.
@@ -73,8 +67,9 @@ mod tests {
     #[test]
     fn few_passing_rows_are_compared_and_many_are_walked_to() {
         assert_eq!(walk(200_000, 2_000, 10, 64), None);
-        assert_eq!(walk(200_000, 200_000, 10, 64), Some(Walk { ef: 64 }));
-        assert!(walk(200_000, 20_000, 10, 64).is_some_and(|walk| walk.ef > 64));
+        assert_eq!(walk(200_000, 200_000, 10, 64), Some(64));
+        assert_eq!(walk(200_000, 199_999, 10, 64), Some(65));
+        assert_eq!(walk(200_000, 20_000, 10, 64), Some(200));
         assert_eq!(walk(0, 0, 10, 64), None);
         assert_eq!(walk(300, 300, 1000, 64), None);
     }

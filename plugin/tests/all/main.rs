@@ -10,5 +10,6 @@ mod life_cycle;
 mod model;
 mod queries;
 mod race;
+mod recall;
 mod refusals;
 mod support;

@@ -101,6 +101,14 @@ unsafe extern "C" {
         found: *mut usize,
         error: ErrorText,
     ) -> c_int;
+    fn td_scan(
+        rows: *const Rows,
+        query: *const f32,
+        ids: *const u32,
+        count: usize,
+        distances: *mut f32,
+        error: ErrorText,
+    ) -> c_int;
     fn td_kmeans(
         dim: u32,
         count: u64,
@@ -486,6 +494,31 @@ impl Graph {
 
 fn failed(source: FaissError) -> AnnError {
     AnnError::Backend { backend: "FAISS", source: Box::new(source) }
+}
+
+/// The distances of a query to some rows: less is nearer, and only their order means something.
+pub(super) fn scan(rows: &RowsView, query: &[f32], ids: &[u32]) -> Result<Vec<f32>, AnnError> {
+    if query.len() != rows.dim().get() || ids.iter().any(|row| *row >= rows.rows()) {
+        return Err(AnnError::Rows { what: "no such row" });
+    }
+    let raw = raw_rows(rows)?;
+    let mut distances = vec![0.0; ids.len()];
+    call(|error| {
+        // SAFETY: rows, query and ids outlive the call; each id is a row, as just checked; there is
+        // room for as many distances.
+        unsafe {
+            td_scan(
+                &raw const raw,
+                query.as_ptr(),
+                ids.as_ptr(),
+                ids.len(),
+                distances.as_mut_ptr(),
+                error,
+            )
+        }
+    })
+    .map_err(failed)?;
+    Ok(distances)
 }
 
 /// Centroids of rows of floats.

@@ -2,17 +2,18 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rustc-check-cfg=cfg(faiss_avx2)");
     #[cfg(feature = "faiss")]
     shim();
 }
 
 #[cfg(feature = "faiss")]
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script by the environment")]
 fn shim() {
     use std::env::var;
 
     let source = "src/ann/ffi/shim.cpp";
     println!("cargo:rerun-if-changed={source}");
-    println!("cargo:rustc-check-cfg=cfg(faiss_avx2)");
     let root = var("DEP_FAISS_C_ROOT").expect("faiss-sys with `static` says where it is");
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").include(format!("{root}/include")).flag("-fopenmp").opt_level(3);

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use divan::Bencher;
 use ndarray::{Array1, Array2};
 use tantivy::collector::TopDocs;
-use tantivy::directory::OwnedBytes;
 use tantivy::schema::{Field, Schema};
 use tantivy::{Searcher, TantivyDocument};
-use tantivy_dense_plugin::ann::{Accept, AnnBackend, AnnIndex, Exact, RowsView};
+use tantivy_dense_plugin::ann::{Accept, AnnIndex, Exact, RowsView, SearchParams};
 use tantivy_dense_plugin::{
-    DenseDocument, DenseIndex, DenseOptions, DenseSchemaBuilder, Dim, KnnQuery, Metric, Vectors,
+    AnnRecipe, DenseDocument, DenseIndex, DenseOptions, DenseSchemaBuilder, Dim, Element, KnnQuery,
+    Metric, Vectors,
 };
 
 const ROWS: usize = 20_000;
@@ -45,13 +45,14 @@ static SETUP: LazyLock<Setup> = LazyLock::new(|| {
     let query: Vec<f32> = (0..DIM).map(|_| number()).collect();
     let vectors = Vectors::from_flat(dim, rows.clone()).expect("finite rows");
     let open = |metric| {
-        let view = RowsView::from_vectors(&vectors, metric);
-        assert!(view.as_flat().is_some(), "the rows are read in place");
-        Exact.open(OwnedBytes::empty(), view).expect("an exact index")
+        let view = RowsView::from_vectors(&vectors, metric, Element::F32);
+        assert!(view.numbers().is_some(), "the rows are read in place");
+        let index: Box<dyn AnnIndex> = Box::new(Exact::over(view));
+        index
     };
     let folder = tempfile::tempdir().expect("a folder");
     let mut schema = Schema::builder();
-    let field = schema.add_dense_field("v", DenseOptions::new(dim));
+    let field = schema.add_dense_field("v", DenseOptions::new(dim).ann(AnnRecipe::Exact));
     let index = DenseIndex::create_in_dir(folder.path(), schema.build()).expect("an index");
     let mut writer = index.writer_with_num_threads(1, 200_000_000).expect("a writer");
     for row in &vectors {
@@ -79,7 +80,11 @@ fn product() {
 
 fn search(index: &dyn AnnIndex) {
     let query = SETUP.query.as_slice().expect("a standard layout");
-    black_box(index.search(black_box(query), 10, &Accept::All).expect("a search"));
+    black_box(
+        index
+            .search(black_box(query), 10, &Accept::All, &SearchParams::default())
+            .expect("a search"),
+    );
 }
 
 fn whole_search() {

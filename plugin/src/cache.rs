@@ -162,7 +162,9 @@ impl Segments {
             }
         });
         if let Err(error) = spawned {
-            log::warn!("no thread to check indexes with, so segments are searched exactly: {error}");
+            log::warn!(
+                "no thread to check indexes with, so segments are searched exactly: {error}"
+            );
         }
     }
 
@@ -213,7 +215,11 @@ impl Kept {
     }
 
     /// Opens the vectors of the searcher, and looks for indexes that were built since.
-    pub(crate) fn open(&self, segments: &Arc<Segments>, searcher: &Searcher) -> tantivy::Result<()> {
+    pub(crate) fn open(
+        &self,
+        segments: &Arc<Segments>,
+        searcher: &Searcher,
+    ) -> tantivy::Result<()> {
         let (open, _) = segments.open_all(searcher)?;
         for (segment, reader) in open.iter().zip(searcher.segment_readers()) {
             segment.attach(reader);

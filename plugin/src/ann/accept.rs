@@ -107,8 +107,9 @@ impl Accept {
             None => rows,
             Some(set) if set.rows <= rows => set.count(),
             Some(set) => {
-                let count = set.iter().take_while(|row| *row < rows).count();
-                u32::try_from(count).expect("as many as rows")
+                // Rows that pass come in order: those past the last are at the end.
+                let past = set.iter().skip_while(|row| *row < rows).fold(0, |past, _| past + 1);
+                set.count() - past
             }
         }
     }

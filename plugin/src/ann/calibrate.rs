@@ -4,7 +4,7 @@
 //! Rows stand in for queries. They are nearer to other rows than queries are, so the bar is higher
 //! than what is wanted of queries.
 
-use super::plan::Effort;
+use super::plan::{Effort, real};
 use super::{Accept, AnnError, Neighbour, RowsView, exact};
 
 /// How many rows stand in for queries.
@@ -33,15 +33,17 @@ pub(super) fn calibrate(
         for effort in ladder {
             let mut share = 0.0;
             for (row, query, truth) in &queries {
-                let others: Vec<&Neighbour> = truth.iter().filter(|n| n.row != *row).take(k).collect();
+                let others: Vec<&Neighbour> =
+                    truth.iter().filter(|n| n.row != *row).take(k).collect();
                 let found = search(query, k + 1, *effort)?;
                 // Of equal rows, any is right.
                 let worst = others.last().map_or(f32::NEG_INFINITY, |n| n.score);
-                let scored = exact::best_of(rows, query, k + 1, found.into_iter().filter(|r| r != row))?;
+                let scored =
+                    exact::best_of(rows, query, k + 1, found.into_iter().filter(|r| r != row))?;
                 let right = scored.iter().filter(|n| n.score >= worst).count().min(others.len());
-                share += if others.is_empty() { 1.0 } else { right as f64 / others.len() as f64 };
+                share += if others.is_empty() { 1.0 } else { real(right) / real(others.len()) };
             }
-            if share >= BAR * queries.len() as f64 {
+            if share >= BAR * real(queries.len()) {
                 return Ok(*effort);
             }
         }

@@ -40,9 +40,8 @@ pub(super) fn write(codes: &RowsView, out: &mut dyn AnnSink) -> io::Result<()> {
 /// The copy of these rows; the rows where there is none; none if it is of other rows.
 pub(super) fn read(parts: &AnnParts, rows: &RowsView) -> Option<RowsView> {
     let Some(number) = parts.fact(FACT) else { return Some(rows.clone()) };
-    let element = [Element::F32, Element::F16, Element::Int8]
-        .get(usize::try_from(number).ok()?)
-        .copied()?;
+    let element =
+        [Element::F32, Element::F16, Element::Int8].get(usize::try_from(number).ok()?).copied()?;
     let bytes = parts.bytes("codes")?;
     let [scales, norms] = ["scales", "norms"].map(|name| parts.bytes(name).map(Floats::new));
     let codes = RowsView::new(bytes, element, rows.dim(), rows.metric(), scales, norms)?;

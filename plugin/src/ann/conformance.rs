@@ -47,9 +47,9 @@ fn check_searches(index: &dyn AnnIndex, rows: &RowsView) {
         set(|row| row % 50 == 0, all),
     ];
     for accept in &accepts {
-        let passing = accept.rows().map_or(all as usize, |set| {
-            set.iter().take_while(|row| *row < all).count()
-        });
+        let passing = accept
+            .rows()
+            .map_or(all as usize, |set| set.iter().take_while(|row| *row < all).count());
         for k in [0, 1, 7, 1000] {
             for params in [
                 SearchParams::default(),

@@ -101,7 +101,9 @@ impl AnnIndex for FactoryIndex {
         let rescore = params.rescore.unwrap_or(RESCORE).max(1);
         let candidates = wanted.saturating_mul(rescore).min(passing);
         let ef = params.ef_search.unwrap_or(EF).max(candidates);
-        if wanted > 0 && let Some(ef) = plan::walk(rows, passing, candidates, ef) {
+        if wanted > 0
+            && let Some(ef) = plan::walk(rows, passing, candidates, ef)
+        {
             // Fewer rows pass, so more lists are read for as many of them.
             let more = (rows as usize / passing.max(1)).max(1);
             let probes = params.nprobe.unwrap_or(PROBES).saturating_mul(more);
@@ -123,7 +125,8 @@ mod tests {
 
     #[test]
     fn indexes_of_faiss_are_built_and_searched() {
-        for description in ["Flat", "HNSW8", "HNSW8,SQ8", "IVF4,Flat", "IVF4,SQ8", "PCA8,IVF4,SQ8"] {
+        for description in ["Flat", "HNSW8", "HNSW8,SQ8", "IVF4,Flat", "IVF4,SQ8", "PCA8,IVF4,SQ8"]
+        {
             for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
                 let rows = conformance::sample_rows(700, 24, metric, Element::F32);
                 let backend = Factory::new(description, rows.dim(), metric).unwrap();

@@ -36,7 +36,7 @@ impl Graph {
     }
 
     /// The arrays of a graph that this one can be made of.
-    fn base(&self, job: &BuildJob<'_>) -> Option<(GraphArrays, u32)> {
+    fn base(self, job: &BuildJob<'_>) -> Option<(GraphArrays, u32)> {
         let base = job.base?;
         let arrays = arrays(base.parts)?;
         let fits = base.rows <= job.rows.rows()
@@ -95,7 +95,8 @@ impl AnnBackend for Graph {
 }
 
 fn arrays(parts: &AnnParts) -> Option<GraphArrays> {
-    let m = parts.fact("m").and_then(|m| u16::try_from(m).ok()).filter(|m| (2..=512).contains(m))?;
+    let m =
+        parts.fact("m").and_then(|m| u16::try_from(m).ok()).filter(|m| (2..=512).contains(m))?;
     let entry = parts.fact("entry").and_then(|entry| u32::try_from(entry).ok())?;
     let (levels, neighbours) = (parts.bytes("levels")?, parts.bytes("neighbours")?);
     Some(GraphArrays { m, levels, neighbours, entry: entry.checked_sub(1) })
@@ -106,7 +107,11 @@ pub(super) fn check_lengths(rows: &RowsView) -> Result<(), AnnError> {
     let mut fit = true;
     rows.for_each(0..rows.rows(), |_, row| fit &= super::kernel::dot(row, row) < 1e30);
     let known = rows.inverse_norms().is_none_or(|norms| norms.iter().all(|norm| norm.is_finite()));
-    if fit && known { Ok(()) } else { Err(AnnError::Rows { what: "their lengths do not fit 32-bit floats" }) }
+    if fit && known {
+        Ok(())
+    } else {
+        Err(AnnError::Rows { what: "their lengths do not fit 32-bit floats" })
+    }
 }
 
 #[derive(Debug)]
@@ -137,7 +142,9 @@ impl AnnIndex for GraphIndex {
         }
         .min(passing);
         let ef = params.ef_search.unwrap_or_else(|| self.effort.of(wanted)).max(candidates);
-        if wanted > 0 && let Some(ef) = plan::walk(rows, passing, candidates, ef) {
+        if wanted > 0
+            && let Some(ef) = plan::walk(rows, passing, candidates, ef)
+        {
             let found = self.graph.search(&self.walked, query, candidates, ef, accept)?;
             // A walk may end where no more rows pass: then it has missed some.
             if found.len() >= wanted {
@@ -221,7 +228,9 @@ mod tests {
             let mut bytes = whole.to_vec();
             bytes[4 * at..4 * at + 4].copy_from_slice(&wrong.to_le_bytes());
             let mut damaged = parts.clone();
-            damaged.sections.insert("neighbours".to_owned(), tantivy::directory::OwnedBytes::new(bytes));
+            damaged
+                .sections
+                .insert("neighbours".to_owned(), tantivy::directory::OwnedBytes::new(bytes));
             let error = backend.open(&damaged, rows.clone()).unwrap_err();
             assert!(matches!(error, AnnError::Parts { .. }), "{error}");
         }
@@ -229,7 +238,8 @@ mod tests {
 
     #[test]
     fn rows_too_long_for_floats_get_no_graph() {
-        let vectors = crate::Vectors::from_flat(crate::Dim::new(1).unwrap(), vec![1e20; 300]).unwrap();
+        let vectors =
+            crate::Vectors::from_flat(crate::Dim::new(1).unwrap(), vec![1e20; 300]).unwrap();
         let rows = RowsView::from_vectors(&vectors, Metric::Dot, Element::F32);
         let job = BuildJob { rows: &rows, base: None, threads: 1 };
         let error = Graph::new(4, 10, None).build(&job, &mut AnnParts::default()).unwrap_err();

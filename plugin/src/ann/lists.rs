@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, LE, U32};
 use super::plan::Effort;
 use super::{
     Accept, AnnBackend, AnnError, AnnIndex, AnnParts, AnnSink, BuildJob, Floats, Neighbour,
-    RowsView, SearchParams, calibrate, codes, exact, ffi, graph, plan,
+    RowsView, SearchParams, calibrate, codes, exact, ffi, graph,
 };
 use crate::element::Element;
 use crate::vector::{Metric, check_row};
@@ -179,7 +179,10 @@ impl ListsIndex {
             return Err("a centroid is not finite");
         }
         let ascending = ends.windows(2).all(|pair| pair[0].get() <= pair[1].get());
-        if !ascending || ends.last().map(|end| end.get()) != Some(rows) || order.len() != rows as usize {
+        if !ascending
+            || ends.last().map(|end| end.get()) != Some(rows)
+            || order.len() != rows as usize
+        {
             return Err("lists of other rows");
         }
         let mut seen = super::RowSet::none(rows);
@@ -229,7 +232,8 @@ impl ListsIndex {
             }
             let list = list as usize;
             let start = list.checked_sub(1).map_or(0, |before| ends[before].get());
-            let of_list = order[start as usize..ends[list].get() as usize].iter().map(|row| row.get());
+            let of_list =
+                order[start as usize..ends[list].get() as usize].iter().map(|row| row.get());
             match accept.rows() {
                 None => among.extend(of_list),
                 Some(set) => among.extend(of_list.filter(|row| set.contains(*row))),
@@ -253,7 +257,7 @@ impl AnnIndex for ListsIndex {
     ) -> Result<Vec<Neighbour>, AnnError> {
         check_row(self.rows.dim(), query).map_err(|source| AnnError::Query { source })?;
         let passing = accept.count(self.rows.rows()) as usize;
-        if passing <= plan::FEWEST as usize {
+        if passing <= super::FEWEST as usize {
             return exact::search(&self.rows, query, k, accept);
         }
         self.read(query, k, accept, passing, params)

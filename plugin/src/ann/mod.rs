@@ -20,6 +20,7 @@ mod kernel;
 #[cfg(feature = "faiss")]
 mod lists;
 mod parts;
+#[cfg(feature = "faiss")]
 mod plan;
 mod recipe;
 mod rows;
@@ -127,6 +128,14 @@ pub struct Neighbour {
     pub score: f32,
 }
 
+/// Fewer rows than this never get an index: FAISS warns of clusters too small, and a scan of them is
+/// over in microseconds.
+const FEWEST: u32 = 256;
+
+/// Up to so many numbers are compared exactly by [`AnnRecipe::Auto`](super::AnnRecipe::Auto): 10,000
+/// rows of dim 384, about half a millisecond.
+const EXACT_NUMBERS: u64 = 10_000 * 384;
+
 /// The backend of a recipe for so many rows; none where exact search is all that is wanted, or all
 /// that this build has.
 ///
@@ -140,10 +149,15 @@ pub(crate) fn backend(
     metric: Metric,
 ) -> Result<Option<Box<dyn AnnBackend>>, AnnError> {
     let exact = match recipe {
-        AnnRecipe::Auto => plan::exact_is_enough(rows, dim),
-        _ => rows < plan::FEWEST,
+        AnnRecipe::Auto => exact_is_enough(rows, dim),
+        _ => rows < FEWEST,
     };
     if exact { Ok(None) } else { named(recipe.resolved(), dim, metric) }
+}
+
+/// Whether so few rows need no index.
+fn exact_is_enough(rows: u32, dim: Dim) -> bool {
+    u64::from(rows) * dim.get() as u64 <= EXACT_NUMBERS
 }
 
 #[cfg(feature = "faiss")]

@@ -5,16 +5,6 @@
 //!
 //! The numbers are measured: `benches/RECORD.md`, "filters".
 
-use crate::vector::Dim;
-
-/// Fewer rows than this never get an index: FAISS warns of clusters too small, and a scan of them is
-/// over in microseconds.
-pub(crate) const FEWEST: u32 = 256;
-
-/// Up to so many numbers are compared exactly by [`AnnRecipe::Auto`](super::AnnRecipe::Auto): 10,000
-/// rows of dim 384, about half a millisecond.
-const EXACT_NUMBERS: u64 = 10_000 * 384;
-
 /// What a candidate of a walk costs, in rows compared in turn.
 const CANDIDATE: f64 = 32.0;
 
@@ -24,23 +14,24 @@ const MORE: f64 = 0.08;
 /// How many candidates must pass beside the hits wanted, for these to be the right ones.
 const SPARE: usize = 10;
 
-/// Whether so few rows need no index.
-pub(crate) fn exact_is_enough(rows: u32, dim: Dim) -> bool {
-    u64::from(rows) * dim.get() as u64 <= EXACT_NUMBERS
+/// A count, to calculate with.
+#[expect(clippy::cast_precision_loss, reason = "counts of rows are below 2^53")]
+pub(crate) fn real(count: usize) -> f64 {
+    count as f64
 }
 
 /// How many candidates a walk keeps that finds `wanted` of the `passing` among `rows`, or none if
 /// comparing the passing rows costs less. `ef` is what it takes where all rows pass.
 pub(crate) fn walk(rows: u32, passing: usize, wanted: usize, ef: usize) -> Option<usize> {
-    let mut ef = ef.max(wanted) as f64;
+    let mut ef = real(ef.max(wanted));
     if passing < rows as usize {
-        let one_in = f64::from(rows) / passing.max(1) as f64;
-        let enough = wanted.saturating_add(SPARE) as f64 * one_in;
+        let one_in = f64::from(rows) / real(passing.max(1));
+        let enough = real(wanted.saturating_add(SPARE)) * one_in;
         ef = (ef * (1.0 + MORE * (one_in - 1.0))).max(enough);
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     let kept = (ef.ceil() as usize).min(rows as usize);
-    (ef * CANDIDATE < passing as f64).then_some(kept)
+    (ef * CANDIDATE < real(passing)).then_some(kept)
 }
 
 /// What was measured for 10 and for 100 hits when an index was built, for any number of hits.
@@ -53,9 +44,9 @@ pub(crate) struct Effort {
 impl Effort {
     /// On the line through the two; not less than for 10.
     pub(crate) fn of(self, wanted: usize) -> usize {
-        let slope = self.for_100.saturating_sub(self.for_10) as f64 / 90.0;
+        let slope = real(self.for_100.saturating_sub(self.for_10)) / 90.0;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-        let more = (slope * wanted.saturating_sub(10) as f64).ceil() as usize;
+        let more = (slope * real(wanted.saturating_sub(10))).ceil() as usize;
         self.for_10 + more
     }
 }

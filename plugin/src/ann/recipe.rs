@@ -102,7 +102,8 @@ impl FromStr for AnnRecipe {
             let description = arguments.filter(|d| !d.is_empty()).ok_or_else(unknown)?;
             return Ok(Self::Factory(description.to_owned()));
         }
-        let arguments: Vec<&str> = arguments.map_or_else(Vec::new, |a| a.split(',').map(str::trim).collect());
+        let arguments: Vec<&str> =
+            arguments.map_or_else(Vec::new, |a| a.split(',').map(str::trim).collect());
         let codes = |at: usize| match arguments.get(at) {
             None => Ok(None),
             Some(&"f32") => Ok(Some(Element::F32)),
@@ -169,8 +170,15 @@ mod tests {
     #[test]
     fn a_recipe_prints_as_it_parses() {
         for text in [
-            "auto", "exact", "hnsw(32,40)", "hnsw(16,100,int8)", "hnsw(2,1,f16)", "ivf(auto)",
-            "ivf(1024)", "ivf(auto,int8)", "factory(OPQ16,IVF64,PQ16(x))",
+            "auto",
+            "exact",
+            "hnsw(32,40)",
+            "hnsw(16,100,int8)",
+            "hnsw(2,1,f16)",
+            "ivf(auto)",
+            "ivf(1024)",
+            "ivf(auto,int8)",
+            "factory(OPQ16,IVF64,PQ16(x))",
         ] {
             assert_eq!(text.parse::<AnnRecipe>().unwrap().to_string(), text);
         }
@@ -179,7 +187,18 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for text in ["", "hnsw(1,40)", "hnsw(32)", "hnsw(32,0)", "hnsw(32,40,int4)", "ivf(0)", "hnsw(32,40", "factory()", "exact(1)", "hnsw(32,40,int8,1)"] {
+        for text in [
+            "",
+            "hnsw(1,40)",
+            "hnsw(32)",
+            "hnsw(32,0)",
+            "hnsw(32,40,int4)",
+            "ivf(0)",
+            "hnsw(32,40",
+            "factory()",
+            "exact(1)",
+            "hnsw(32,40,int8,1)",
+        ] {
             assert!(text.parse::<AnnRecipe>().is_err(), "{text}");
         }
     }

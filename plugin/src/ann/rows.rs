@@ -319,10 +319,15 @@ mod tests {
         let dim = Dim::new(2).unwrap();
         let norms = |rows: Vec<f32>, element| {
             let vectors = Vectors::from_flat(dim, rows).unwrap();
-            RowsView::from_vectors(&vectors, Metric::Cosine, element).inverse_norms().map(<[f32]>::to_vec)
+            RowsView::from_vectors(&vectors, Metric::Cosine, element)
+                .inverse_norms()
+                .map(<[f32]>::to_vec)
         };
         assert_eq!(norms(vec![0.6, 0.8, 0.0, 0.0], Element::F32), None);
-        assert_eq!(norms(vec![0.6, 0.8, 0.0, 4.0], Element::F32).unwrap()[1].to_bits(), 0.25f32.to_bits());
+        assert_eq!(
+            norms(vec![0.6, 0.8, 0.0, 4.0], Element::F32).unwrap()[1].to_bits(),
+            0.25f32.to_bits()
+        );
         assert!(norms(vec![0.6, 0.8], Element::Int8).is_some(), "what is kept counts");
     }
 }

@@ -109,6 +109,10 @@ fn build_one(segment: &Segment, segments: &Arc<Segments>) -> Result<bool, Optimi
     }
     // A sound index of another field is built again with it: one file holds all.
     let failed = |why| OptimizeError::Build { segment: segment.id(), why };
+    // Before a file is deleted that another machine may be able to use.
+    for field in open.fields() {
+        field.backend().map_err(|error| failed(error.to_string()))?;
+    }
     let path = segment.relative_path(SegmentComponent::Custom(ANN.to_owned()));
     match segment.index().directory().delete(&path) {
         Ok(()) | Err(DeleteError::FileDoesNotExist(_)) => {}

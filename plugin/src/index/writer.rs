@@ -16,7 +16,9 @@ use tantivy::indexer::{MergePolicy, PreparedCommit};
 use tantivy::query::{AllQuery, Query};
 use tantivy::schema::Field;
 use tantivy::schema::document::{ReferenceValueLeaf, Value};
-use tantivy::{Document, FutureResult, Index, IndexWriter, Opstamp, TantivyDocument, TantivyError, Term};
+use tantivy::{
+    Document, FutureResult, Index, IndexWriter, Opstamp, TantivyDocument, TantivyError, Term,
+};
 
 use super::DenseIndex;
 use super::document::WithRows;
@@ -311,7 +313,8 @@ impl<D: Document> DenseWriter<D> {
                 let found = encoder
                     .encode(Role::Passage, &bodies)
                     .map_err(|source| WriteError::Encode { field: field.name.clone(), source })?;
-                if found.vectors.rows() != batch.len() || found.vectors.dim() != field.options.dim() {
+                if found.vectors.rows() != batch.len() || found.vectors.dim() != field.options.dim()
+                {
                     return Err(WriteError::WrongAnswer { field: field.name.clone() });
                 }
                 totals.texts += batch.len();

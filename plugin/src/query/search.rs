@@ -114,7 +114,9 @@ fn filtered(
     let same = docs.in_order() && docs.one_row_each() && rows == reader.max_doc();
     let mut matching = RowSet::none(reader.max_doc());
     filter.for_each_no_score(reader, &mut |found| {
-        found.iter().for_each(|doc| matching.insert(*doc));
+        for doc in found {
+            matching.insert(*doc);
+        }
     })?;
     if same {
         return Ok(matching);
@@ -166,7 +168,8 @@ fn best_docs(
         best.truncate(k);
         // Rows of one score come by ordinal. Where that is not the order of docs, a row that was
         // not asked for may tie with the last document and belong to an earlier one.
-        let tied = !docs.in_order() && best.last().zip(last).is_some_and(|(doc, last)| last >= doc.1);
+        let tied =
+            !docs.in_order() && best.last().zip(last).is_some_and(|(doc, last)| last >= doc.1);
         if all || best.len() == k && !tied {
             return Ok(best);
         }

@@ -105,7 +105,8 @@ impl AnnFile {
         }
         let tail_at = all.len() - TAIL;
         let tail = &all[tail_at..];
-        if tail[20..] != TAIL_MAGIC || tail[16..20] != [0; 4] || !crc_is(&tail[..12], &tail[12..16]) {
+        if tail[20..] != TAIL_MAGIC || tail[16..20] != [0; 4] || !crc_is(&tail[..12], &tail[12..16])
+        {
             return Err(damaged("tail, or the file was not finished"));
         }
         let mut tail = Bytes(tail);
@@ -199,7 +200,8 @@ impl<W: Write, F: FnOnce() -> io::Result<W>> AnnFileWriter<W, F> {
 
     /// Ends the index of a field: its parts are those written since the last one.
     pub(crate) fn field(&mut self, field: u32, backend: &str, recipe: String, rows: u32) {
-        let (facts, sections) = (std::mem::take(&mut self.facts), std::mem::take(&mut self.sections));
+        let (facts, sections) =
+            (std::mem::take(&mut self.facts), std::mem::take(&mut self.sections));
         let backend = backend.to_owned();
         self.directory.fields.push(AnnEntry { field, backend, recipe, rows, facts, sections });
     }

@@ -53,7 +53,9 @@ pub(crate) fn build(
     let mut file = AnnFileWriter::new(
         || {
             segment.open_write(component).map_err(|error| match error {
-                OpenWriteError::IoError { io_error, .. } => io::Error::new(io_error.kind(), io_error),
+                OpenWriteError::IoError { io_error, .. } => {
+                    io::Error::new(io_error.kind(), io_error)
+                }
                 other @ OpenWriteError::FileAlreadyExists(_) => {
                     io::Error::new(io::ErrorKind::AlreadyExists, other)
                 }
@@ -91,7 +93,9 @@ pub(crate) fn build(
 
 /// Runs on a thread that ends with the work, because OpenMP keeps a team of threads for each thread
 /// that ever led one.
-fn on_own_threads<T: Send>(work: impl FnOnce() -> Result<T, AnnError> + Send) -> Result<T, AnnError> {
+fn on_own_threads<T: Send>(
+    work: impl FnOnce() -> Result<T, AnnError> + Send,
+) -> Result<T, AnnError> {
     let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let spawned = thread::scope(|scope| {
         let named = thread::Builder::new().name("dense-build".to_owned());

@@ -67,7 +67,9 @@ pub(super) fn merge(
         merge_field(field, &sources, &mut file)?;
     }
     file.finish()?.terminate()?;
-    if let Err(error) = build_index(fields, segments, ctx, max_doc, largest.map(|_| &*sources[0].open)) {
+    if let Err(error) =
+        build_index(fields, segments, ctx, max_doc, largest.map(|_| &*sources[0].open))
+    {
         let id = ctx.target_segment.id().uuid_string();
         log::warn!("segment {id} has no index and is searched exactly: {error}");
     }
@@ -87,7 +89,8 @@ fn largest_graph(sources: &[MergedSegment]) -> Option<usize> {
         source.open.fields().iter().map(|field| u64::from(field.rows().rows())).sum()
     };
     let has_index = |source: &MergedSegment| {
-        let of_field = |field| source.open.index_parts(field).is_some_and(|(e, _)| e.backend != EXACT);
+        let of_field =
+            |field| source.open.index_parts(field).is_some_and(|(e, _)| e.backend != EXACT);
         source.open.fields().iter().any(of_field)
     };
     let all: u64 = sources.iter().map(rows).sum();
@@ -197,7 +200,9 @@ fn merge_field<W: Write>(
         sections.push(file.section(Kind::Scales, |out| {
             sources.iter().try_for_each(|source| {
                 let scales = source.open.rows().scales().unwrap_or_default();
-                source.alive().try_for_each(|(row, _)| out.write_all(&scales[row as usize].to_le_bytes()))
+                source
+                    .alive()
+                    .try_for_each(|(row, _)| out.write_all(&scales[row as usize].to_le_bytes()))
             })
         })?);
     }

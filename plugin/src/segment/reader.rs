@@ -43,8 +43,11 @@ enum AnnState {
     Unchecked(AnnFile),
     /// What was sound is searched with.
     Checked(AnnFile),
-    /// It cannot be used, and why.
-    Bypassed(String),
+    /// It cannot be used, and why. What this build does not know need not be damaged.
+    Bypassed {
+        why: String,
+        damaged: bool,
+    },
 }
 
 /// How the vectors of one field in one segment are searched.
@@ -112,21 +115,13 @@ impl OpenSegment {
                 *state = AnnState::Absent;
                 return;
             }
-            Err(error) => return self.bypass(&mut state, error.to_string()),
+            Err(error) => return bypass(&mut state, error.to_string(), true),
         };
         match AnnFile::parse(bytes) {
             Ok(file) if file.vec == self.file.crc => *state = AnnState::Unchecked(file),
-            Ok(_) => self.bypass(&mut state, format!("{name}: built over other vectors")),
-            Err(error) => self.bypass(&mut state, format!("{name}: {error}")),
+            Ok(_) => bypass(&mut state, format!("{name}: built over other vectors"), true),
+            Err(error) => bypass(&mut state, format!("{name}: {error}"), true),
         }
-    }
-
-    fn bypass(&self, state: &mut AnnState, why: String) {
-        // Once for each new reason: a damaged file is met again at every reload.
-        if !matches!(state, AnnState::Bypassed(known) if *known == why) {
-            log::warn!("{why}; its segment is searched exactly until the file is built again");
-        }
-        *state = AnnState::Bypassed(why);
     }
 
     /// Whether there is an index that was not looked at.
@@ -141,20 +136,25 @@ impl OpenSegment {
         let AnnState::Unchecked(file) = &*state else { return None };
         let name = format!("{}.{ANN}", self.id.uuid_string());
         let file = file.clone();
-        if !checked(file.crc) && let Err(error) = file.check() {
-            self.bypass(&mut state, format!("{name}: {error}"));
+        if !checked(file.crc)
+            && let Err(error) = file.check()
+        {
+            bypass(&mut state, format!("{name}: {error}"), true);
             return None;
         }
         let crc = file.crc;
         for entry in &file.fields {
-            let Some(field) = self.fields.iter().find(|open| open.entry.field == entry.field) else {
+            let Some(field) = self.fields.iter().find(|open| open.entry.field == entry.field)
+            else {
                 continue;
             };
             match field.open_index(&file.parts(entry), entry) {
                 Ok(index) => field.set_index(Some(index)),
                 Err(error) => {
                     self.fields.iter().for_each(|field| field.set_index(None));
-                    self.bypass(&mut state, format!("{name}: {error}"));
+                    let sound =
+                        matches!(error, AnnError::Unknown { .. } | AnnError::Processor { .. });
+                    bypass(&mut state, format!("{name}: {error}"), !sound);
                     return None;
                 }
             }
@@ -167,22 +167,23 @@ impl OpenSegment {
     pub(crate) fn verify_ann(&self) -> Result<(), String> {
         self.check_ann(|_| false);
         match &*self.lock_ann() {
-            AnnState::Bypassed(why) => Err(why.clone()),
-            AnnState::Checked(file) => file.check().map_err(|error| {
-                format!("{}.{ANN}: {error}", self.id.uuid_string())
-            }),
-            AnnState::Absent | AnnState::Unchecked(_) => Ok(()),
+            AnnState::Bypassed { why, damaged: true } => Err(why.clone()),
+            AnnState::Checked(file) => {
+                file.check().map_err(|error| format!("{}.{ANN}: {error}", self.id.uuid_string()))
+            }
+            AnnState::Absent | AnnState::Unchecked(_) | AnnState::Bypassed { .. } => Ok(()),
         }
     }
 
     /// How one field is searched.
     pub(crate) fn status(&self, field: &OpenField) -> AnnStatus {
-        let entry = |file: &AnnFile| file.fields.iter().find(|e| e.field == field.entry.field).cloned();
+        let entry =
+            |file: &AnnFile| file.fields.iter().find(|e| e.field == field.entry.field).cloned();
         match &*self.lock_ann() {
             _ if !field.wants_index() => AnnStatus::Exact,
             AnnState::Absent => AnnStatus::Missing,
             AnnState::Unchecked(_) => AnnStatus::Unchecked,
-            AnnState::Bypassed(why) => AnnStatus::Bypassed(why.clone()),
+            AnnState::Bypassed { why, .. } => AnnStatus::Bypassed(why.clone()),
             AnnState::Checked(file) => {
                 entry(file).map_or(AnnStatus::Missing, |entry| AnnStatus::Ready(entry.recipe))
             }
@@ -250,6 +251,16 @@ impl OpenSegment {
     }
 }
 
+/// Goes on without an index, and says so.
+fn bypass(state: &mut AnnState, why: String, damaged: bool) {
+    // Once for each new reason: a damaged file is met again at every reload.
+    if !matches!(state, AnnState::Bypassed { why: known, .. } if *known == why) {
+        let until = if damaged { " until the file is built again" } else { "" };
+        log::warn!("{why}; its segment is searched exactly{until}");
+    }
+    *state = AnnState::Bypassed { why, damaged };
+}
+
 /// One dense field of one segment, open.
 #[derive(Debug)]
 pub(crate) struct OpenField {
@@ -296,7 +307,8 @@ impl OpenField {
         }
         let section = |kind| entry.section(kind).map(|section| file.section(section));
         let rows = section(Kind::Rows).ok_or_else(|| bad("directory"))?;
-        let [scales, norms] = [Kind::Scales, Kind::InverseNorms].map(|k| section(k).map(Floats::new));
+        let [scales, norms] =
+            [Kind::Scales, Kind::InverseNorms].map(|k| section(k).map(Floats::new));
         let rows = RowsView::new(rows, entry.element, entry.dim, entry.metric, scales, norms)
             .ok_or_else(|| bad("rows"))?;
         let docs = section(Kind::Docs).ok_or_else(|| bad("directory"))?;
@@ -357,7 +369,11 @@ impl OpenField {
         !matches!(self.backend(), Ok(None))
     }
 
-    fn open_index(&self, parts: &AnnParts, entry: &AnnEntry) -> Result<Arc<dyn AnnIndex>, AnnError> {
+    fn open_index(
+        &self,
+        parts: &AnnParts,
+        entry: &AnnEntry,
+    ) -> Result<Arc<dyn AnnIndex>, AnnError> {
         if entry.rows != self.rows.rows() {
             return Err(AnnError::Parts { backend: "field's", what: "another number of rows" });
         }
@@ -565,7 +581,9 @@ pub enum ReadError {
     #[error("{file}: no vectors of field `{field}`, which the schema has; index again")]
     NoField { file: String, field: String },
     /// The schema and the segment do not belong together.
-    #[error("{file}: field `{field}` has another dim, metric or kind of numbers than in the schema; index again")]
+    #[error(
+        "{file}: field `{field}` has another dim, metric or kind of numbers than in the schema; index again"
+    )]
     OtherField { file: String, field: String },
 }
 

@@ -120,7 +120,15 @@ impl Column {
         let options = &field.options;
         let rows = RowsBuffer::new(options.dim(), options.get_metric(), options.get_element());
         let (docs, languages, sources) = <(Vec<_>, Vec<_>, Vec<_>)>::default();
-        Self { rows, docs, languages, tags: Tags::default(), sources, has_sources: false, refused: 0 }
+        Self {
+            rows,
+            docs,
+            languages,
+            tags: Tags::default(),
+            sources,
+            has_sources: false,
+            refused: 0,
+        }
     }
 
     fn push(&mut self, doc: DocId, row: &RowBytes<'_>) {

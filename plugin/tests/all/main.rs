@@ -4,6 +4,7 @@
     reason = "clippy sees tests only where the attribute is, not their helpers"
 )]
 
+mod compat;
 mod directory;
 mod encoding;
 mod life_cycle;

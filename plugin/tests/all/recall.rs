@@ -37,7 +37,8 @@ impl Random {
 
     /// About normal: a sum of uniform numbers.
     fn normal(&mut self) -> f32 {
-        (0..4).map(|_| (self.below(2001) as f32 - 1000.0) / 1000.0).sum()
+        let uniform = |x: u64| (f32::from(u16::try_from(x).unwrap()) - 1000.0) / 1000.0;
+        (0..4).map(|_| uniform(self.below(2001))).sum()
     }
 }
 
@@ -88,7 +89,8 @@ fn world(options: DenseOptions, source: Source) -> World {
     let index = DenseIndex::create_in_ram(schema.build()).unwrap();
     let mut writer: DenseWriter = index.writer_with_num_threads(1, 100_000_000).unwrap();
     writer.set_merge_policy(Box::new(NoMergePolicy));
-    let mut world = World { reader: index.manual_reader().unwrap(), dense, id, bucket, alive: vec![], source };
+    let mut world =
+        World { reader: index.manual_reader().unwrap(), dense, id, bucket, alive: vec![], source };
     for number in 0..u64::from(DOCUMENTS) {
         let rows = if number % 4 == 0 { 2 } else { 1 };
         let rows = (0..rows).map(|_| world.source.vector()).collect();
@@ -139,7 +141,7 @@ impl World {
                 found[setting] += self.share(&searcher, &query, k, permille, &scored);
             }
         }
-        let mean = |(at, (k, permille))| (k, permille, found[at] / QUERIES as f64);
+        let mean = |(at, (k, permille))| (k, permille, found[at] / real(QUERIES));
         settings().enumerate().map(mean).collect()
     }
 
@@ -151,9 +153,11 @@ impl World {
         permille: u64,
         scored: &[(f64, u64, u64)],
     ) -> f64 {
-        let passing: Vec<&(f64, u64, u64)> = scored.iter().filter(|(_, _, b)| *b < permille).collect();
+        let passing: Vec<&(f64, u64, u64)> =
+            scored.iter().filter(|(_, _, b)| *b < permille).collect();
         let end = Bound::Excluded(Term::from_field_u64(self.bucket, permille));
-        let knn = KnnQuery::new(self.dense, query, k).filter(RangeQuery::new(Bound::Unbounded, end));
+        let knn =
+            KnnQuery::new(self.dense, query, k).filter(RangeQuery::new(Bound::Unbounded, end));
         let ids = searcher.segment_readers().iter().map(|r| r.fast_fields().u64("id").unwrap());
         let ids: Vec<_> = ids.collect();
         let hits: Vec<u64> = top(searcher, &knn)
@@ -166,8 +170,12 @@ impl World {
         let may: HashSet<u64> = passing.iter().map(|(_, id, _)| *id).collect();
         assert!(hits.iter().all(|id| may.contains(id)), "neither deleted nor filtered out");
         let right = passing.iter().take(k).filter(|(_, id, _)| distinct.contains(id)).count();
-        if hits.is_empty() { 1.0 } else { right as f64 / hits.len() as f64 }
+        if hits.is_empty() { 1.0 } else { real(right) / real(hits.len()) }
     }
+}
+
+fn real(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
 }
 
 const SETTINGS: usize = 4 * 7;

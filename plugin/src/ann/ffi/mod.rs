@@ -28,7 +28,7 @@ pub(crate) struct FaissError {
 
 #[repr(C)]
 struct Rows {
-    rows: *const c_void,
+    first: *const c_void,
     scales: *const f32,
     inverse_norms: *const f32,
     count: u64,
@@ -236,7 +236,7 @@ fn raw_rows(rows: &RowsView) -> Result<Rows, AnnError> {
     let pointer = |numbers: Option<&[f32]>| numbers.map_or(ptr::null(), <[f32]>::as_ptr);
     debug_assert_eq!(rows.element() == Element::Int8, rows.scales().is_some(), "see RowsView");
     Ok(Rows {
-        rows: first,
+        first,
         scales: pointer(rows.scales()),
         inverse_norms: pointer(rows.inverse_norms()),
         count: u64::from(rows.rows()),
@@ -297,13 +297,14 @@ impl GraphArrays {
         }
         let mut rest = neighbours;
         for own in levels {
-            let (of_row, after) = rest.split_at_checked(rooms[usize::from(*own)]).ok_or("too few neighbours")?;
+            let (of_row, after) =
+                rest.split_at_checked(rooms[usize::from(*own)]).ok_or("too few neighbours")?;
             rest = after;
             for level in 0..*own {
                 let on_level = &of_row[rooms[usize::from(level)]..rooms[usize::from(level) + 1]];
                 let sound = if level == 0 {
                     // Every row is on the lowest level. No early end: so it runs in vectors.
-                    on_level.iter().fold(true, |sound, n| sound & (-1 <= *n) & (*n < count))
+                    on_level.iter().filter(|n| !(-1..count).contains(*n)).count() == 0
                 } else {
                     on_level.iter().all(|neighbour| {
                         *neighbour == -1
@@ -368,9 +369,12 @@ impl Graph {
         }
         let raw = raw_rows(rows)?;
         let (levels, neighbours, count, entry) = match base {
-            Some((base, count)) if count <= rows.rows() && base.m == m => {
-                (base.levels.as_slice(), base.neighbours().unwrap_or_default(), count, base.entry_code())
-            }
+            Some((base, count)) if count <= rows.rows() && base.m == m => (
+                base.levels.as_slice(),
+                base.neighbours().unwrap_or_default(),
+                count,
+                base.entry_code(),
+            ),
             _ => (&[][..], &[][..], 0, -1),
         };
         let mut out = ptr::null_mut();
@@ -677,9 +681,8 @@ impl Index {
         let mut sink = Sink { out, failed: None };
         let context: *mut Sink<'_> = &raw mut sink;
         // SAFETY: the sink outlives the call, and only `write_to_sink` gets the pointer.
-        let done = call(|error| unsafe {
-            td_index_write(self.raw, write_to_sink, context.cast(), error)
-        });
+        let done =
+            call(|error| unsafe { td_index_write(self.raw, write_to_sink, context.cast(), error) });
         match sink.failed {
             Some(source) => Err(AnnError::Io { backend: "faiss", source }),
             None => done.map_err(failed),

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use dense_indexer::{Analyzers, CorpusSchema, Detector};
 use dense_plugin::{
-    DenseIndex, DenseReader, Encoder, KnnQuery, LanguageTag, OpenError, Role, RrfQuery, Text,
+    DenseIndex, DenseOptions, DenseReader, DenseSearcher, Encoder, KnnQuery, LanguageTag,
+    OpenError, Role, RrfQuery, SegmentSummary, Text,
 };
 use serde::Serialize;
 use tantivy::collector::TopDocs;
@@ -67,12 +68,41 @@ pub struct Request<'a> {
     mode: Mode,
     language: Option<LanguageTag>,
     filter: Option<&'a str>,
+    effort: Effort,
+}
+
+/// How hard the nearest vectors are looked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Effort {
+    exact: bool,
+    ef_search: Option<usize>,
+    nprobe: Option<usize>,
+    rescore: Option<usize>,
+}
+
+impl Effort {
+    fn of(self, mut query: KnnQuery) -> KnnQuery {
+        if self.exact {
+            return query.exact();
+        }
+        if let Some(candidates) = self.ef_search {
+            query = query.ef_search(candidates);
+        }
+        if let Some(lists) = self.nprobe {
+            query = query.nprobe(lists);
+        }
+        if let Some(candidates) = self.rescore {
+            query = query.rescore(candidates);
+        }
+        query
+    }
 }
 
 impl<'a> Request<'a> {
     /// The 10 best documents for a text, by words and by meaning.
     pub fn new(text: &'a str) -> Self {
-        Self { text, k: 10, mode: Mode::default(), language: None, filter: None }
+        let (mode, effort) = (Mode::default(), Effort::default());
+        Self { text, k: 10, mode, language: None, filter: None, effort }
     }
 
     /// How many documents are wanted. Default: 10.
@@ -102,6 +132,37 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn filter(mut self, filter: &'a str) -> Self {
         self.filter = Some(filter);
+        self
+    }
+
+    /// How many candidates a walk over a graph keeps, as [`KnnQuery::ef_search`] has it. Default:
+    /// what was measured when the graph was built.
+    #[must_use]
+    pub fn ef_search(mut self, candidates: usize) -> Self {
+        self.effort.ef_search = Some(candidates);
+        self
+    }
+
+    /// How many lists are read, as [`KnnQuery::nprobe`] has it. Default: what was measured when they
+    /// were made.
+    #[must_use]
+    pub fn nprobe(mut self, lists: usize) -> Self {
+        self.effort.nprobe = Some(lists);
+        self
+    }
+
+    /// How many candidates that codes have found are scored by rows for each document wanted, as
+    /// [`KnnQuery::rescore`] has it. Default: by the recipe.
+    #[must_use]
+    pub fn rescore(mut self, candidates: usize) -> Self {
+        self.effort.rescore = Some(candidates);
+        self
+    }
+
+    /// Every vector that passes is compared, whatever index there is. Default: no.
+    #[must_use]
+    pub fn exact(mut self) -> Self {
+        self.effort.exact = true;
         self
     }
 }
@@ -154,7 +215,33 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Open`] if the folder holds an index already or cannot be written.
     pub fn create_in_dir(path: &Path, encoder: Arc<dyn Encoder>) -> Result<Self, EngineError> {
-        let schema = CorpusSchema::new(&*encoder);
+        let options = DenseOptions::for_encoder(&*encoder);
+        Self::create_with_options(path, encoder, options)
+    }
+
+    /// The same with a recipe, a kind of numbers or a metric of one's own choice. What is encoded is
+    /// set here.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use tantivy_dense::{DenseOptions, Dim, Element, Encoder, Engine, toy::ToyEncoder};
+    /// # let folder = tempfile::tempdir()?;
+    /// let encoder: Arc<dyn Encoder> = Arc::new(ToyEncoder::new(Dim::new(64)?));
+    /// let options = DenseOptions::for_encoder(&*encoder).element(Element::F16).ann("exact".parse()?);
+    /// let engine = Engine::create_with_options(folder.path(), encoder, options)?;
+    /// assert_eq!(engine.index().dense_field("dense")?.options.get_element(), Element::F16);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Engine::create_in_dir`]; [`EngineError::Open`] if the options are not the encoder's or the
+    /// recipe cannot be built.
+    pub fn create_with_options(
+        path: &Path,
+        encoder: Arc<dyn Encoder>,
+        options: DenseOptions,
+    ) -> Result<Self, EngineError> {
+        let schema = CorpusSchema::with_dense(options);
         let builder = DenseIndex::builder(schema.schema.clone()).encoder("dense", encoder);
         Self::over(builder.create_in_dir(path)?, schema)
     }
@@ -196,6 +283,23 @@ impl Engine {
     /// [`EngineError::Search`] if their segments cannot be opened.
     pub fn reload(&self) -> Result<(), EngineError> {
         Ok(self.reader.reload()?)
+    }
+
+    /// Waits until the indexes of all segments are checked, as [`DenseReader::warm`] does. Until then
+    /// segments are searched exactly.
+    ///
+    /// # Errors
+    /// [`EngineError::Search`] if segments cannot be opened.
+    pub fn warm(&self) -> Result<(), EngineError> {
+        Ok(self.reader.warm()?)
+    }
+
+    /// What the segments hold, and how each is searched.
+    ///
+    /// # Errors
+    /// [`EngineError::Search`] if segments cannot be opened.
+    pub fn segments(&self) -> Result<Vec<SegmentSummary>, EngineError> {
+        Ok(self.reader.searcher().dense_segments()?)
     }
 
     /// The best documents, best first.
@@ -297,6 +401,7 @@ impl Engine {
         let text = Text { body: request.text, language: request.language.as_ref() };
         let encoded = encoder.encode(Role::Query, &[text]).map_err(OpenError::from)?;
         let knn = KnnQuery::new(self.schema.dense, encoded.vectors.as_flat(), k);
+        let knn = request.effort.of(knn);
         Ok(match filter {
             Some(filter) => knn.filter(filter),
             None => knn,

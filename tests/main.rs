@@ -6,6 +6,7 @@ mod cli;
 #[cfg(feature = "onnx")]
 mod golden;
 mod layering;
+mod optimize;
 #[cfg(feature = "onnx")]
 mod retrieval;
 #[cfg(feature = "onnx")]

@@ -30,6 +30,15 @@ const GET: &str =
 #[error("{0}")]
 pub(super) struct Interrupted(pub(super) String);
 
+/// An index that is not what was written.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(super) struct Damaged {
+    pub(super) what: String,
+    /// What to type next.
+    pub(super) hints: Vec<String>,
+}
+
 /// Says what stopped the command. A reader of our output that has seen enough is no failure.
 pub(super) fn report(error: &anyhow::Error, ui: Ui) -> ExitCode {
     if error.chain().any(is_broken_pipe) {
@@ -59,6 +68,9 @@ fn message(error: &anyhow::Error) -> String {
 }
 
 fn hints(error: &anyhow::Error) -> Vec<String> {
+    if let Some(damaged) = error.downcast_ref::<Damaged>() {
+        return damaged.hints.clone();
+    }
     error.chain().find_map(hint).map(str::to_owned).into_iter().collect()
 }
 

@@ -3,8 +3,6 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,9 +10,12 @@ use clap::Args;
 use dense_indexer::{
     Event, Fields, Indexer, MissingLanguage, OnBad, ReadOptions, Resume, Source, Summary,
 };
-use dense_plugin::LanguageTag;
+use dense_plugin::{AnnRecipe, DenseOptions, Element, LanguageTag};
 
+use super::build::{self, Built};
 use super::error::Interrupted;
+use super::fields;
+use super::interrupt::Stop;
 use super::models::ModelOptions;
 use super::open;
 use super::ui::{Progress, Ui};
@@ -67,24 +68,38 @@ pub(super) struct Options {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    vectors: VectorOptions,
+    #[command(flatten)]
     model: ModelOptions,
+}
+
+/// How vectors are kept and searched.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Vectors")]
+struct VectorOptions {
+    /// How a new index is searched: exact, hnsw(M,EF), ivf(LISTS), factory(DESCRIPTION), or
+    /// auto, by the size of a segment; with codes as in hnsw(32,40,int8) [default: auto]
+    #[arg(long, value_name = "RECIPE")]
+    recipe: Option<AnnRecipe>,
+    /// The numbers in which a new index keeps vectors: 4, 2 or 1 bytes each [default: f32]
+    #[arg(long, value_name = "f32|f16|int8", value_parser = fields::element)]
+    vectors: Option<Element>,
+    /// Leave it to `tdense optimize` to build the indexes that segments lack after the run
+    #[arg(long)]
+    no_optimize: bool,
 }
 
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     let sources: Vec<Source> = options.sources.iter().map(Source::at).collect::<Result<_, _>>()?;
     let length = sources.iter().map(Source::bytes).sum::<Option<u64>>();
     let engine = create_or_open(options)?;
-    let stop = stop_on_ctrl_c(ui)?;
+    let stop = Stop::on_ctrl_c(ui)?;
 
     let mut progress = ui.progress("indexing", "documents", length);
     let mut told = Told::default();
     let run = indexer(options, &engine).run(sources, |event| {
         told.hear(&event, &mut progress);
-        if stop.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if stop.is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let took = progress.finish();
     let summary = run.with_context(|| match told.committed {
@@ -93,7 +108,15 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
             format!("{}: stopped after {n} documents, which are committed", options.index.display())
         }
     })?;
-    report(options, ui, &summary, took)?;
+    report(options, ui, &summary, took);
+    let built = if summary.stopped || options.vectors.no_optimize {
+        Some(Built::default())
+    } else {
+        optimize(options, &engine, &stop, ui)
+    };
+    if options.json {
+        json(options, ui, &summary, took, built.as_ref())?;
+    }
     if summary.counts.documents == 0 && !summary.counts.skipped.is_empty() && !summary.stopped {
         bail!("no line of the sources is a document");
     }
@@ -104,19 +127,85 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
         );
         return Err(Interrupted(message).into());
     }
+    if built.is_none() {
+        let message = format!(
+            "interrupted: {} documents are committed; `tdense optimize {}` builds the indexes that \
+             are not built yet",
+            summary.counts.documents,
+            options.index.display()
+        );
+        return Err(Interrupted(message).into());
+    }
     Ok(())
+}
+
+/// Builds the indexes that segments lack; nothing where Ctrl-C was pressed meanwhile. The documents are
+/// indexed and found without, so that it is no failure of the run where it fails.
+fn optimize(options: &Options, engine: &Engine, stop: &Stop, ui: Ui) -> Option<Built> {
+    let index = engine.index();
+    let built = build::writer(index).and_then(|writer| build::build(index, &writer, stop, ui));
+    match built {
+        Ok(built) => {
+            if let Some(built) = built.as_ref().filter(|built| !built.segments.is_empty()) {
+                let (count, took) = (built.segments.len(), built.took.as_secs_f64());
+                let indexes = if count == 1 { "index" } else { "indexes" };
+                ui.note(format_args!("{count} {indexes} built; {took:.1} s"));
+            }
+            built
+        }
+        Err(error) => {
+            ui.warn(format_args!("{error:#}; segments without an index are searched exactly"));
+            ui.hint(format_args!("`tdense optimize {}` tries again", options.index.display()));
+            Some(Built::default())
+        }
+    }
 }
 
 /// A new index is made only when its encoder is there, so that a failure leaves no empty folder.
 fn create_or_open(options: &Options) -> anyhow::Result<Engine> {
     let path = &options.index;
     if is_used(path) {
-        return open::with_its_encoder(open::searchable(path)?, &options.model);
+        let engine = open::searchable(path)?;
+        check_kept(options, &engine)?;
+        return open::with_its_encoder(engine, &options.model);
     }
     let encoder = options.model.encoder()?;
+    let mut field = DenseOptions::for_encoder(&*encoder);
+    if let Some(recipe) = &options.vectors.recipe {
+        field = field.ann(recipe.clone());
+    }
+    if let Some(element) = options.vectors.vectors {
+        field = field.element(element);
+    }
     let cannot = || format!("{}: the index cannot be made", path.display());
+    let was_there = path.exists();
     fs::create_dir_all(path).with_context(cannot)?;
-    Engine::create_in_dir(path, encoder).with_context(cannot)
+    let made = Engine::create_with_options(path, encoder, field);
+    if made.is_err() && !was_there {
+        // It goes only if it is empty.
+        let _ = fs::remove_dir(path);
+    }
+    made.with_context(cannot)
+}
+
+/// What an index was made with stays: asking for something else is a mistake.
+fn check_kept(options: &Options, engine: &Engine) -> anyhow::Result<()> {
+    let made = &engine.index().dense_field("dense")?.options;
+    let differs = |option: &str, made: &str, given: &str| {
+        anyhow::anyhow!(
+            "{}: made with {option} {made}, not with {given}; leave {option} out, or index into a \
+             new folder",
+            options.index.display()
+        )
+    };
+    if let Some(recipe) = options.vectors.recipe.as_ref().filter(|given| *given != made.get_ann()) {
+        return Err(differs("--recipe", &made.get_ann().to_string(), &recipe.to_string()));
+    }
+    if let Some(element) = options.vectors.vectors.filter(|given| *given != made.get_element()) {
+        let [made, given] = [made.get_element(), element].map(fields::name_of);
+        return Err(differs("--vectors", &made, &given));
+    }
+    Ok(())
 }
 
 /// A folder that holds something is no place for a new index, but for the hidden files that a
@@ -146,19 +235,6 @@ fn indexer(options: &Options, engine: &Engine) -> Indexer {
     indexer
 }
 
-/// The first Ctrl-C lets the current batch end and be committed; the second ends the process.
-fn stop_on_ctrl_c(ui: Ui) -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            ui.abort();
-        }
-        ui.note("stopping after this batch; Ctrl-C again to stop at once");
-    })?;
-    Ok(stop)
-}
-
 /// What was said while the run goes on.
 #[derive(Default)]
 struct Told {
@@ -182,22 +258,12 @@ impl Told {
     }
 }
 
-fn report(options: &Options, ui: Ui, summary: &Summary, took: Duration) -> anyhow::Result<()> {
+fn report(options: &Options, ui: Ui, summary: &Summary, took: Duration) {
     let counts = &summary.counts;
     for bad in &summary.first_skipped {
         ui.warn(format_args!("{bad}"));
     }
     let skipped: u64 = counts.skipped.values().sum();
-    if options.json {
-        let facts = serde_json::json!({
-            "index": options.index,
-            "counts": counts,
-            "resumed": summary.resumed,
-            "stopped": summary.stopped,
-            "seconds": took.as_secs_f64(),
-        });
-        ui.json(&facts)?;
-    }
     let here = counts.documents - summary.resumed;
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = here as f64 / took.as_secs_f64().max(1e-9);
@@ -215,5 +281,23 @@ fn report(options: &Options, ui: Ui, summary: &Summary, took: Duration) -> anyho
             counts.skipped.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         ui.warn(format_args!("skipped lines by kind: {}", kinds.join(", ")));
     }
-    Ok(())
+}
+
+fn json(
+    options: &Options,
+    ui: Ui,
+    summary: &Summary,
+    took: Duration,
+    built: Option<&Built>,
+) -> anyhow::Result<()> {
+    let facts = serde_json::json!({
+        "index": options.index,
+        "counts": summary.counts,
+        "resumed": summary.resumed,
+        "stopped": summary.stopped || built.is_none(),
+        "seconds": took.as_secs_f64(),
+        "indexes_built": built.map_or(0, |built| built.segments.len()),
+        "seconds_building": built.map_or(0.0, |built| built.took.as_secs_f64()),
+    });
+    Ok(ui.json(&facts)?)
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use dense_plugin::{DenseIndex, DenseSearcher};
 use serde::Serialize;
 
+use super::fields::{self, Ways};
 use super::open;
 use super::ui::Ui;
 
@@ -38,6 +39,9 @@ struct FieldFacts {
     metric: String,
     encoder: Option<String>,
     source: Option<String>,
+    recipe: String,
+    numbers: String,
+    segments: Ways,
     rows: u64,
     languages: BTreeMap<String, u64>,
 }
@@ -57,9 +61,13 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
         megabytes(facts.bytes)
     ))?;
     for field in &facts.dense {
-        let FieldFacts { name, dim, metric, rows, .. } = field;
+        let FieldFacts { name, dim, metric, rows, recipe, numbers, segments, .. } = field;
         let deleted = if facts.deleted > 0 { ", those of deleted documents included" } else { "" };
-        ui.line(format_args!("field `{name}`: {rows} vectors of dim {dim}, {metric}{deleted}"))?;
+        ui.line(format_args!(
+            "field `{name}`: {rows} vectors of dim {dim} in {numbers}, {metric}{deleted}"
+        ))?;
+        ui.line(format_args!("  recipe     {recipe}"))?;
+        ui.line(format_args!("  searched   {}", segments.words()))?;
         if let Some(encoder) = &field.encoder {
             ui.line(format_args!("  encoder    {encoder}"))?;
         }
@@ -76,13 +84,18 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
 }
 
 fn facts(index: &DenseIndex) -> anyhow::Result<Facts> {
-    let searcher = index.manual_reader()?.searcher();
+    let reader = index.manual_reader()?;
+    // Or else nobody knows which indexes are damaged.
+    reader.warm()?;
+    let searcher = reader.searcher();
     let segments = searcher.dense_segments()?;
     let dense = index.dense_fields().iter().map(|field| {
         let of_field = segments.iter().flat_map(|s| &s.fields).filter(|f| f.name == field.name);
         let mut languages = BTreeMap::<String, u64>::new();
         let mut rows = 0;
+        let mut ways = Ways::default();
         for segment in of_field {
+            ways.add(&segment.ann);
             rows += u64::from(segment.rows);
             for (tag, count) in &segment.languages {
                 *languages.entry(tag.to_string()).or_default() += u64::from(*count);
@@ -95,6 +108,9 @@ fn facts(index: &DenseIndex) -> anyhow::Result<Facts> {
             metric: format!("{:?}", options.get_metric()).to_lowercase(),
             encoder: options.fingerprint().map(ToString::to_string),
             source: options.get_source().map(str::to_owned),
+            recipe: options.get_ann().to_string(),
+            numbers: fields::name_of(options.get_element()),
+            segments: ways,
             rows,
             languages,
         }

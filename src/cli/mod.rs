@@ -1,16 +1,24 @@
 //! The command `tdense`: its arguments, and one file a subcommand. Only here is anything printed,
 //! and only here are the clock and the environment read.
 
+mod build;
+mod check;
 mod error;
 mod eval;
+mod fields;
 mod index;
 mod inspect;
+mod interrupt;
 #[cfg(feature = "onnx")]
 mod model;
 mod models;
 mod open;
+mod optimize;
+mod repair;
 mod search;
 mod ui;
+mod verify;
+mod warnings;
 
 use std::process::ExitCode;
 
@@ -47,6 +55,12 @@ enum Command {
     Eval(eval::Options),
     /// Show what an index holds
     Inspect(inspect::Options),
+    /// Build the indexes that segments lack, so that large ones are searched fast
+    Optimize(optimize::Options),
+    /// Check all files of an index
+    Verify(verify::Options),
+    /// Make again what is damaged, where it can be made again
+    Repair(repair::Options),
     /// Get the default model, or show what a model is
     #[cfg(feature = "onnx")]
     #[command(subcommand)]
@@ -58,11 +72,15 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let verbosity = if arguments.global.quiet { Verbosity::Quiet } else { Verbosity::Normal };
     let ui = Ui::new(verbosity);
+    warnings::show(ui);
     let done = match arguments.command {
         Command::Index(options) => index::run(&options, ui),
         Command::Search(options) => search::run(&options, ui),
         Command::Eval(options) => eval::run(&options, ui),
         Command::Inspect(options) => inspect::run(&options, ui),
+        Command::Optimize(options) => optimize::run(&options, ui),
+        Command::Verify(options) => verify::run(&options, ui),
+        Command::Repair(options) => repair::run(&options, ui),
         #[cfg(feature = "onnx")]
         Command::Model(options) => model::run(&options, ui),
     };

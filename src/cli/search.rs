@@ -1,14 +1,15 @@
 //! `tdense search`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use dense_plugin::LanguageTag;
+use dense_plugin::{AnnStatus, LanguageTag};
 
 use super::models::ModelOptions;
 use super::open;
 use super::ui::Ui;
-use crate::engine::{Found, Mode, Request};
+use crate::engine::{Engine, Found, Mode, Request};
 
 /// How many characters of a text are shown to a person.
 const SHOWN: usize = 160;
@@ -40,15 +41,59 @@ pub(super) struct Options {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    effort: EffortOptions,
+    #[command(flatten)]
     model: ModelOptions,
+}
+
+/// How hard the nearest vectors are looked for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Effort")]
+struct EffortOptions {
+    /// Candidates that a walk over a graph keeps: more find more and take longer [default: as measured
+    /// when the graph was built]
+    #[arg(long, value_name = "N")]
+    ef_search: Option<NonZeroUsize>,
+    /// Lists that are read, for a recipe with lists [default: as measured when they were made]
+    #[arg(long, value_name = "N")]
+    nprobe: Option<NonZeroUsize>,
+    /// Candidates found by codes that are scored by the vectors themselves, for each document wanted
+    /// [default: 3 for a graph, 4 for lists]
+    #[arg(long, value_name = "N")]
+    rescore: Option<NonZeroUsize>,
+    /// Compare all vectors, whatever index there is: nothing is missed
+    #[arg(long, conflicts_with_all = ["ef_search", "nprobe", "rescore"])]
+    exact: bool,
+}
+
+impl EffortOptions {
+    fn of<'a>(&self, mut request: Request<'a>) -> Request<'a> {
+        if self.exact {
+            return request.exact();
+        }
+        if let Some(candidates) = self.ef_search {
+            request = request.ef_search(candidates.get());
+        }
+        if let Some(lists) = self.nprobe {
+            request = request.nprobe(lists.get());
+        }
+        if let Some(candidates) = self.rescore {
+            request = request.rescore(candidates.get());
+        }
+        request
+    }
 }
 
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     let mut engine = open::searchable(&options.index)?;
     if options.mode.is_dense() {
         engine = open::with_its_encoder(engine, &options.model)?;
+        if !options.effort.exact {
+            use_indexes(options, &engine, ui)?;
+        }
     }
-    let mut request = Request::new(&options.query).k(options.k).mode(options.mode);
+    let request = Request::new(&options.query).k(options.k).mode(options.mode);
+    let mut request = options.effort.of(request);
     if let Some(filter) = &options.filter {
         request = request.filter(filter);
     }
@@ -61,6 +106,19 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     }
     for document in &found {
         if options.json { ui.json(document)? } else { ui.line(shown(document))? }
+    }
+    Ok(())
+}
+
+/// Has the indexes checked, and so searched with. The library warns of each that is damaged, by its
+/// file; what to do is said here.
+fn use_indexes(options: &Options, engine: &Engine, ui: Ui) -> anyhow::Result<()> {
+    engine.warm()?;
+    let segments = engine.segments()?;
+    let mut fields = segments.iter().flat_map(|segment| &segment.fields);
+    if fields.any(|field| matches!(field.ann, AnnStatus::Bypassed(_))) {
+        let folder = options.index.display();
+        ui.hint(format_args!("`tdense repair {folder}` builds damaged indexes again"));
     }
     Ok(())
 }

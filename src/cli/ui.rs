@@ -49,11 +49,16 @@ impl Ui {
         words(format_args!("warning: {text}"));
     }
 
+    /// What to type next, after a warning.
+    pub(super) fn hint(self, text: impl Display) {
+        words(format_args!("hint: {text}"));
+    }
+
     /// What stopped the command, and what to type next.
     pub(super) fn error(self, message: impl Display, hints: &[String]) {
         words(format_args!("error: {message}"));
         for hint in hints {
-            words(format_args!("hint: {hint}"));
+            self.hint(hint);
         }
     }
 

@@ -4,6 +4,8 @@
     reason = "clippy sees tests only where the attribute is, not their helpers"
 )]
 
+#[cfg(feature = "faiss")]
+mod damage;
 mod directory;
 mod encoding;
 mod life_cycle;

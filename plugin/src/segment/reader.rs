@@ -163,15 +163,20 @@ impl OpenSegment {
         Some(crc)
     }
 
-    /// Reads the index in full and says what is wrong with it.
+    /// Reads the index in full and says what is wrong with it. What was sound when it was opened and
+    /// is not any more is bypassed from now on.
     pub(crate) fn verify_ann(&self) -> Result<(), String> {
         self.check_ann(|_| false);
-        match &*self.lock_ann() {
+        let mut state = self.lock_ann();
+        if let AnnState::Checked(file) = &*state
+            && let Err(error) = file.check()
+        {
+            self.fields.iter().for_each(|field| field.set_index(None));
+            self.bypass(&mut state, format!("{}.{ANN}: {error}", self.id.uuid_string()));
+        }
+        match &*state {
             AnnState::Bypassed(why) => Err(why.clone()),
-            AnnState::Checked(file) => file.check().map_err(|error| {
-                format!("{}.{ANN}: {error}", self.id.uuid_string())
-            }),
-            AnnState::Absent | AnnState::Unchecked(_) => Ok(()),
+            AnnState::Absent | AnnState::Unchecked(_) | AnnState::Checked(_) => Ok(()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Files that are not what was written: `.vec` is an error, `.ann` is done without and built again.
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -215,6 +216,34 @@ fn the_check_of_damage_above_tells_graphs_from_exact_search() {
     let indexed = Indexed::new(0);
     let agreeing = indexed.agreeing(&indexed.searcher());
     assert!((1..50).contains(&agreeing), "{agreeing}: a graph of so little effort misses some");
+}
+
+#[test]
+fn an_index_that_is_damaged_while_it_is_open_is_bypassed_once_that_is_seen() {
+    let indexed = Indexed::new(0);
+    let index = indexed.open();
+    let reader = index.manual_reader().unwrap();
+    reader.warm().unwrap();
+    let searcher = reader.searcher();
+    assert!(matches!(status(&searcher), AnnStatus::Ready(_)));
+    // A level that was looked at before: in the mapped file, not in another one of its name.
+    let mut file = fs::OpenOptions::new().write(true).open(indexed.file("ann")).unwrap();
+    file.seek(SeekFrom::Start(70)).unwrap();
+    file.write_all(&[9]).unwrap();
+    drop(file);
+    assert_eq!(searcher.verify_indexes().unwrap().len(), 1);
+    assert!(matches!(status(&searcher), AnnStatus::Bypassed(_)));
+    assert_eq!(indexed.agreeing(&searcher), 50);
+    reader.reload().unwrap();
+    reader.warm().unwrap();
+    assert!(
+        matches!(status(&reader.searcher()), AnnStatus::Bypassed(_)),
+        "it is not taken for sound again"
+    );
+    let writer: DenseWriter = index.writer_with_num_threads(1, 15_000_000).unwrap();
+    assert_eq!(writer.optimize().unwrap().wait().unwrap().built.len(), 1);
+    assert!(matches!(status(&searcher), AnnStatus::Ready(_)));
+    assert_eq!(searcher.verify_indexes().unwrap(), [""; 0]);
 }
 
 #[test]

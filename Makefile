@@ -15,7 +15,7 @@ endif
 # The consumer in examples/embed is built as this workspace is, so that it reuses its libraries.
 AS_HERE := --config 'profile.dev.package."*".opt-level=3' --config 'profile.dev.package."*".debug=false'
 
-.PHONY: demo test results bench set-up lint
+.PHONY: demo test soak results bench set-up lint
 
 demo: set-up
 	$(CARGO) build --release --locked
@@ -33,6 +33,11 @@ test: set-up
 	$(CARGO) test --locked --workspace
 	$(CARGO) run --locked $(AS_HERE) --manifest-path examples/embed/Cargo.toml --target-dir target -- \
 	  "$$(target/debug/tdense model get -q)"
+
+# The long form of what `make test` has a short one of: hundreds of commits under many readers, and 200
+# killed writers. About a quarter of an hour.
+soak: set-up
+	TDENSE_SOAK=long $(CARGO) test --locked --no-default-features --features cli,faiss --test all soak:: -- --nocapture
 
 # The figures of README.md, from the evaluation data in DATA.
 results: set-up

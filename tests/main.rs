@@ -10,4 +10,5 @@ mod layering;
 mod retrieval;
 #[cfg(feature = "onnx")]
 mod small_models;
+mod soak;
 mod support;

@@ -116,7 +116,7 @@ fn build_one(segment: &Segment, segments: &Arc<Segments>) -> Result<bool, Optimi
     }
     let built = build(segment, &open, segments.build_threads(), |_| None)
         .map_err(|error| failed(error.to_string()))?;
-    open.attach(&reader);
+    open.attach_built(&reader);
     segments.check(&open);
     Ok(built)
 }

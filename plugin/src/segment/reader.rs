@@ -96,12 +96,23 @@ impl OpenSegment {
     /// Looks for an index, unless one is there: it may have been built since. Costs nothing that
     /// grows with the rows. One that cannot be used is no error: rows are compared then.
     pub(crate) fn attach(&self, reader: &SegmentReader) {
-        let mut state = match self.ann.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        match self.ann.try_lock() {
+            Ok(mut state) => self.attach_to(&mut state, reader),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                self.attach_to(&mut poisoned.into_inner(), reader);
+            }
             // It is just being checked.
-            Err(TryLockError::WouldBlock) => return,
-        };
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    /// The same for who has just built the index: it waits for another thread that is at it, which
+    /// may have met half a file.
+    pub(crate) fn attach_built(&self, reader: &SegmentReader) {
+        self.attach_to(&mut self.lock_ann(), reader);
+    }
+
+    fn attach_to(&self, state: &mut AnnState, reader: &SegmentReader) {
         if matches!(*state, AnnState::Unchecked(_) | AnnState::Checked(_)) {
             return;
         }
@@ -112,12 +123,12 @@ impl OpenSegment {
                 *state = AnnState::Absent;
                 return;
             }
-            Err(error) => return self.bypass(&mut state, error.to_string()),
+            Err(error) => return self.bypass(state, error.to_string()),
         };
         match AnnFile::parse(bytes) {
             Ok(file) if file.vec == self.file.crc => *state = AnnState::Unchecked(file),
-            Ok(_) => self.bypass(&mut state, format!("{name}: built over other vectors")),
-            Err(error) => self.bypass(&mut state, format!("{name}: {error}")),
+            Ok(_) => self.bypass(state, format!("{name}: built over other vectors")),
+            Err(error) => self.bypass(state, format!("{name}: {error}")),
         }
     }
 
@@ -584,5 +595,42 @@ impl From<ReadError> for TantivyError {
             }
             other => DataCorruption::comment_only(other).into(),
         }
+    }
+}
+
+#[cfg(all(test, feature = "faiss"))]
+mod tests {
+    use std::thread;
+
+    use tantivy::TantivyDocument;
+    use tantivy::schema::Schema;
+
+    use super::*;
+    use crate::{DenseDocument, DenseIndex, DenseOptions, DenseSchemaBuilder, Dim};
+
+    #[test]
+    fn who_has_built_an_index_uses_it_whatever_another_thread_met_meanwhile() {
+        let mut schema = Schema::builder();
+        let options = DenseOptions::new(Dim::new(2).unwrap()).ann("hnsw(4,10)".parse().unwrap());
+        let field = schema.add_dense_field("v", options);
+        let index = DenseIndex::create_in_ram(schema.build()).unwrap();
+        let mut writer = index.writer_with_num_threads(1, 15_000_000).unwrap();
+        for x in 0..300u16 {
+            let mut doc = TantivyDocument::new();
+            doc.add_dense(field, &[1.0, f32::from(x)]);
+            writer.add_document(doc).unwrap();
+        }
+        writer.commit().unwrap();
+        writer.optimize().unwrap().wait().unwrap();
+        let searcher = index.tantivy().reader().unwrap().searcher();
+        let reader = searcher.segment_reader(0);
+        let open = OpenSegment::open(reader, index.dense_fields()).unwrap();
+        let mut state = open.lock_ann();
+        thread::scope(|scope| {
+            scope.spawn(|| open.attach_built(reader));
+            *state = AnnState::Bypassed("half a file".to_owned());
+            drop(state);
+        });
+        assert!(open.is_unchecked());
     }
 }

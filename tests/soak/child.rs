@@ -12,7 +12,7 @@ use super::check::Seen;
 use super::{BUDGET, Chance, commit, committed, concurrency, open};
 use crate::support::soak::{child_folder, child_seed};
 
-fn tell(what: &str) {
+pub(super) fn tell(what: &str) {
     let line = format!("{what}\n");
     // At once, and not through the test harness.
     io::stderr().write_all(line.as_bytes()).unwrap();

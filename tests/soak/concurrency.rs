@@ -12,6 +12,7 @@ use tantivy::{FutureResult, TantivyError};
 use tantivy_dense::{AnnStatus, DenseIndex, DenseSearcher, DenseWriter};
 
 use super::check::Seen;
+use super::child::tell;
 use super::{
     BUDGET, BUILD_THREADS, Chance, Fields, another_process, commit, expect_no_stale_file, open,
 };
@@ -28,14 +29,16 @@ fn many_search_while_one_writes_merges_and_optimizes() {
     let folder = tempfile::tempdir().unwrap();
     // A process of its own: threads are counted, and other tests have threads too.
     let child = another_process("does_everything_at_once", folder.path(), 3).spawn().unwrap();
-    expect_success(child);
+    print!("{}", expect_success(child));
 }
 
-fn expect_success(mut child: Child) {
+/// Waits for a process, and gives what it told.
+fn expect_success(mut child: Child) -> String {
     drop(child.stdin.take());
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(child.wait().unwrap().success(), "{said}");
+    said
 }
 
 pub(super) fn everything_at_once(folder: &Path, seed: u64) {
@@ -69,6 +72,7 @@ pub(super) fn everything_at_once(folder: &Path, seed: u64) {
     }
 
     let most = most_builders.into_inner();
+    tell(&format!("{commits} commits; at most {most} threads were seen to build at once"));
     // Those of the last build may still be about to end.
     assert!(most <= 2 * BUILD_THREADS, "{most} threads built at once");
     let mut writer: DenseWriter = index.writer_with_num_threads(1, BUDGET).unwrap();
@@ -77,8 +81,7 @@ pub(super) fn everything_at_once(folder: &Path, seed: u64) {
     writer.wait_merging_threads().unwrap();
     let writer: DenseWriter = index.writer_with_num_threads(1, BUDGET).unwrap();
     writer.optimize().unwrap().wait().unwrap();
-    writer.garbage_collect_files().wait().unwrap();
-    expect_no_stale_file(&index, folder);
+    expect_no_stale_file(&index, &writer, folder);
     writer.wait_merging_threads().unwrap();
     let reader = index.manual_reader().unwrap();
     reader.warm().unwrap();

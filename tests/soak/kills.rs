@@ -112,9 +112,8 @@ fn recover(folder: &Path) -> Left {
 
     let writer: DenseWriter = index.writer_with_num_threads(1, BUDGET).unwrap();
     let built = writer.optimize().unwrap().wait().unwrap().built.len();
-    writer.garbage_collect_files().wait().unwrap();
+    expect_no_stale_file(&index, &writer, folder);
     writer.wait_merging_threads().unwrap();
-    expect_no_stale_file(&index, folder);
     reader.reload().unwrap();
     reader.warm().unwrap();
     let searcher = reader.searcher();

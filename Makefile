@@ -2,6 +2,7 @@
 #
 # Variables:
 #   DATA=DIR          evaluation data, for `make results` and for the tests that want real data
+#   SECONDS=60        how long `make fuzz` runs each target
 #   TDENSE_CACHE=DIR  where ONNX Runtime and models are kept; default: the XDG cache folder
 
 CARGO := cargo
@@ -15,7 +16,23 @@ endif
 # The consumer in examples/embed is built as this workspace is, so that it reuses its libraries.
 AS_HERE := --config 'profile.dev.package."*".opt-level=3' --config 'profile.dev.package."*".debug=false'
 
-.PHONY: demo test results bench set-up lint
+SECONDS := 60
+# What cargo-fuzz asks the compiler for, without the sanitizers, which only nightly compilers have.
+COVERAGE := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+  -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
+COMMA := ,
+HOST = $(shell rustc --print host-tuple)
+# FAISS takes minutes to compile: where the workspace has it, fuzz links that.
+FAISS = $(abspath $(patsubst %/lib/libfaiss.a,%,$(lastword $(wildcard target/*/build/faiss-sys-*/out/lib/libfaiss.a))))
+ifneq ($(FAISS),)
+LINKED = --config 'target.$(HOST).faiss_c.$(1)'
+REUSE = $(call LINKED,root="$(FAISS)") \
+  $(call LINKED,rustc-link-search=["native=$(FAISS)/lib"$(COMMA)"native=$(FAISS)/build/c_api"]) \
+  $(call LINKED,rustc-link-lib=["static=faiss_c"$(COMMA)"static=faiss"$(COMMA)"stdc++"$(COMMA)"gomp"$(COMMA)"blas"$(COMMA)"lapack"])
+endif
+
+.PHONY: demo test soak fuzz results bench set-up lint
 
 demo: set-up
 	$(CARGO) build --release --locked
@@ -33,6 +50,21 @@ test: set-up
 	$(CARGO) test --locked --workspace
 	$(CARGO) run --locked $(AS_HERE) --manifest-path examples/embed/Cargo.toml --target-dir target -- \
 	  "$$(target/debug/tdense model get -q)"
+
+# The long form of what `make test` has a short one of: hundreds of commits under many readers, and 200
+# killed writers. About a quarter of an hour.
+soak: set-up
+	TDENSE_SOAK=long $(CARGO) test --locked --no-default-features --features cli,faiss --test all soak:: -- --nocapture
+
+# Each target in turn; what is found lies in fuzz/artifacts. It belongs into fixtures/broken/TARGET, where a
+# test takes it from then on.
+fuzz: set-up
+	cd fuzz && RUSTFLAGS="$(COVERAGE)" $(CARGO) build --release --locked --features faiss --target $(HOST) $(REUSE)
+	cd fuzz && set -e; for target in fuzz_targets/*.rs; do \
+	  name=$$(basename $$target .rs); mkdir -p corpus/$$name artifacts/$$name seeds/$$name; \
+	  target/$(HOST)/release/$$name -max_total_time=$(SECONDS) -rss_limit_mb=2048 -timeout=20 \
+	    -artifact_prefix=artifacts/$$name/ corpus/$$name seeds/$$name; \
+	done
 
 # The figures of README.md, from the evaluation data in DATA.
 results: set-up

@@ -11,4 +11,5 @@ mod optimize;
 mod retrieval;
 #[cfg(feature = "onnx")]
 mod small_models;
+mod soak;
 mod support;

@@ -148,6 +148,16 @@ impl Segments {
         }
     }
 
+    /// Reads a segment's index in full, whatever was found before.
+    pub(crate) fn verify_index(&self, segment: &OpenSegment) -> Result<(), String> {
+        let verified = segment.verify_ann();
+        if verified.is_err() {
+            // Or else it would be taken for sound when it is opened again.
+            self.lock().sound.retain(|(id, _)| *id != segment.id());
+        }
+        verified
+    }
+
     /// Checks the indexes of segments on a thread of their own, which ends with them.
     pub(crate) fn check_later(self: &Arc<Self>, open: &[Arc<OpenSegment>]) {
         let unchecked = open.iter().filter(|segment| segment.is_unchecked());

@@ -10,6 +10,9 @@ mod cache;
 mod element;
 mod encoder;
 mod field;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod language;
 mod query;

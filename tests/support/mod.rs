@@ -2,6 +2,7 @@
 
 #[cfg(feature = "onnx")]
 pub(crate) mod cache;
+pub(crate) mod soak;
 #[cfg(feature = "onnx")]
 pub(crate) use cache::{data, model_cache};
 

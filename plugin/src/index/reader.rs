@@ -260,7 +260,7 @@ impl DenseSearcher for Searcher {
     fn verify_indexes(&self) -> tantivy::Result<Vec<String>> {
         let segments = Segments::of_index(self.index())?;
         let open = segments.of_searcher(self)?;
-        Ok(open.iter().filter_map(|segment| segment.verify_ann().err()).collect())
+        Ok(open.iter().filter_map(|segment| segments.verify_index(segment).err()).collect())
     }
 }
 

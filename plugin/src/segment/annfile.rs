@@ -155,6 +155,26 @@ impl AnnFile {
     }
 }
 
+/// A file with any bytes as its directory, room for sections before it, and all checksums right.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn with_directory(directory: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..12]);
+    bytes[12..].copy_from_slice(&crc.to_le_bytes());
+    bytes.resize(16 * 1024, 0);
+    let mut tail = [0; TAIL];
+    tail[..8].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+    tail[8..12].copy_from_slice(&crc32fast::hash(directory).to_le_bytes());
+    let crc = crc32fast::hash(&tail[..12]);
+    tail[12..16].copy_from_slice(&crc.to_le_bytes());
+    tail[20..].copy_from_slice(&TAIL_MAGIC);
+    bytes.extend(directory);
+    bytes.extend(tail);
+    bytes
+}
+
 fn crc_is(bytes: &[u8], crc: &[u8]) -> bool {
     crc32fast::hash(bytes).to_le_bytes() == *crc
 }

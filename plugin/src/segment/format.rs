@@ -239,6 +239,30 @@ impl VecFile {
     }
 }
 
+/// A file of any body and directory, with header, tail and all checksums right.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn with_directory(body: &[u8], directory: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[12..16].copy_from_slice(&9u32.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..HEADER - 4]);
+    bytes[HEADER - 4..].copy_from_slice(&crc.to_le_bytes());
+    bytes.extend(body);
+    bytes.resize(bytes.len().next_multiple_of(64), 0);
+    let mut tail = [0; TAIL];
+    tail[..8].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+    // As many fields as make sense of so many bytes.
+    tail[8] = u8::try_from(directory.len() / (FIELD + 2 * SECTION)).unwrap_or(u8::MAX);
+    tail[12..16].copy_from_slice(&crc32fast::hash(directory).to_le_bytes());
+    let crc = crc32fast::hash(&tail[..24]);
+    tail[24..28].copy_from_slice(&crc.to_le_bytes());
+    tail[28..].copy_from_slice(&TAIL_MAGIC);
+    bytes.extend(directory);
+    bytes.extend(tail);
+    bytes
+}
+
 fn crc_follows(bytes: &[u8], crc: &[u8]) -> bool {
     crc32fast::hash(bytes).to_le_bytes() == *crc
 }

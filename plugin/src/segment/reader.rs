@@ -33,6 +33,8 @@ pub(crate) struct OpenSegment {
     file: VecFile,
     fields: Vec<OpenField>,
     ann: Mutex<AnnState>,
+    /// Why the index was last said to be unusable.
+    told: Mutex<String>,
 }
 
 /// What is known of a segment's `.ann`.
@@ -62,8 +64,10 @@ pub enum AnnStatus {
     Unchecked,
     /// By an index of this recipe.
     Ready(String),
-    /// Exactly: the index cannot be used, and why.
+    /// Exactly: the index cannot be used until it is built again, and why.
     Bypassed(String),
+    /// Exactly: this build, or this processor, cannot use the index, and why. Others can.
+    Unusable(String),
 }
 
 impl OpenSegment {
@@ -93,18 +97,29 @@ impl OpenSegment {
             .iter()
             .map(|field| OpenField::open(id, &file, field))
             .collect::<Result<_, _>>()?;
-        Ok(Self { id, file, fields, ann: Mutex::new(AnnState::Absent) })
+        Ok(Self { id, file, fields, ann: Mutex::new(AnnState::Absent), told: Mutex::default() })
     }
 
     /// Looks for an index, unless one is there: it may have been built since. Costs nothing that
     /// grows with the rows. One that cannot be used is no error: rows are compared then.
     pub(crate) fn attach(&self, reader: &SegmentReader) {
-        let mut state = match self.ann.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        match self.ann.try_lock() {
+            Ok(mut state) => self.attach_to(&mut state, reader),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                self.attach_to(&mut poisoned.into_inner(), reader);
+            }
             // It is just being checked.
-            Err(TryLockError::WouldBlock) => return,
-        };
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    /// The same for who has just built the index: it waits for another thread that is at it, which
+    /// may have met half a file.
+    pub(crate) fn attach_built(&self, reader: &SegmentReader) {
+        self.attach_to(&mut self.lock_ann(), reader);
+    }
+
+    fn attach_to(&self, state: &mut AnnState, reader: &SegmentReader) {
         if matches!(*state, AnnState::Unchecked(_) | AnnState::Checked(_)) {
             return;
         }
@@ -115,13 +130,28 @@ impl OpenSegment {
                 *state = AnnState::Absent;
                 return;
             }
-            Err(error) => return bypass(&mut state, error.to_string(), true),
+            Err(error) => return self.bypass(state, with_cause(&error), true),
         };
         match AnnFile::parse(bytes) {
             Ok(file) if file.vec == self.file.crc => *state = AnnState::Unchecked(file),
-            Ok(_) => bypass(&mut state, format!("{name}: built over other vectors"), true),
-            Err(error) => bypass(&mut state, format!("{name}: {error}"), true),
+            Ok(_) => self.bypass(state, format!("{name}: built over other vectors"), true),
+            Err(error) => self.bypass(state, format!("{name}: {error}"), true),
         }
+    }
+
+    /// Goes on without an index, and says so, once for each new reason: a damaged file is met again
+    /// at every reload.
+    fn bypass(&self, state: &mut AnnState, why: String, damaged: bool) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != why {
+            if damaged {
+                log::warn!("{why}; its segment is searched exactly until the file is built again");
+            } else {
+                log::info!("{why}; its segment is searched exactly");
+            }
+            told.clone_from(&why);
+        }
+        *state = AnnState::Bypassed { why, damaged };
     }
 
     /// Whether there is an index that was not looked at.
@@ -139,7 +169,7 @@ impl OpenSegment {
         if !checked(file.crc)
             && let Err(error) = file.check()
         {
-            bypass(&mut state, format!("{name}: {error}"), true);
+            self.bypass(&mut state, format!("{name}: {error}"), true);
             return None;
         }
         let crc = file.crc;
@@ -154,7 +184,7 @@ impl OpenSegment {
                     self.fields.iter().for_each(|field| field.set_index(None));
                     let sound =
                         matches!(error, AnnError::Unknown { .. } | AnnError::Processor { .. });
-                    bypass(&mut state, format!("{name}: {error}"), !sound);
+                    self.bypass(&mut state, format!("{name}: {error}"), !sound);
                     return None;
                 }
             }
@@ -163,15 +193,20 @@ impl OpenSegment {
         Some(crc)
     }
 
-    /// Reads the index in full and says what is wrong with it.
+    /// Reads the index in full and says what is wrong with it. What was sound when it was opened and
+    /// is not any more is bypassed from now on.
     pub(crate) fn verify_ann(&self) -> Result<(), String> {
         self.check_ann(|_| false);
-        match &*self.lock_ann() {
+        let mut state = self.lock_ann();
+        if let AnnState::Checked(file) = &*state
+            && let Err(error) = file.check()
+        {
+            self.fields.iter().for_each(|field| field.set_index(None));
+            self.bypass(&mut state, format!("{}.{ANN}: {error}", self.id.uuid_string()), true);
+        }
+        match &*state {
             AnnState::Bypassed { why, damaged: true } => Err(why.clone()),
-            AnnState::Checked(file) => {
-                file.check().map_err(|error| format!("{}.{ANN}: {error}", self.id.uuid_string()))
-            }
-            AnnState::Absent | AnnState::Unchecked(_) | AnnState::Bypassed { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -183,7 +218,8 @@ impl OpenSegment {
             _ if !field.wants_index() => AnnStatus::Exact,
             AnnState::Absent => AnnStatus::Missing,
             AnnState::Unchecked(_) => AnnStatus::Unchecked,
-            AnnState::Bypassed { why, .. } => AnnStatus::Bypassed(why.clone()),
+            AnnState::Bypassed { why, damaged: true } => AnnStatus::Bypassed(why.clone()),
+            AnnState::Bypassed { why, .. } => AnnStatus::Unusable(why.clone()),
             AnnState::Checked(file) => {
                 entry(file).map_or(AnnStatus::Missing, |entry| AnnStatus::Ready(entry.recipe))
             }
@@ -249,16 +285,6 @@ impl OpenSegment {
         }
         Ok(())
     }
-}
-
-/// Goes on without an index, and says so.
-fn bypass(state: &mut AnnState, why: String, damaged: bool) {
-    // Once for each new reason: a damaged file is met again at every reload.
-    if !matches!(state, AnnState::Bypassed { why: known, .. } if *known == why) {
-        let until = if damaged { " until the file is built again" } else { "" };
-        log::warn!("{why}; its segment is searched exactly{until}");
-    }
-    *state = AnnState::Bypassed { why, damaged };
 }
 
 /// One dense field of one segment, open.
@@ -561,6 +587,12 @@ fn read(
     bytes.map_err(|source| ReadError::Open { file: name.to_owned(), source })
 }
 
+/// An error and what caused it, as one line.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// The vector file of a segment, as Tantivy names it.
 fn file_name(id: SegmentId) -> String {
     format!("{}.{VEC}", id.uuid_string())
@@ -597,5 +629,42 @@ impl From<ReadError> for TantivyError {
             }
             other => DataCorruption::comment_only(other).into(),
         }
+    }
+}
+
+#[cfg(all(test, feature = "faiss"))]
+mod tests {
+    use std::thread;
+
+    use tantivy::TantivyDocument;
+    use tantivy::schema::Schema;
+
+    use super::*;
+    use crate::{DenseDocument, DenseIndex, DenseOptions, DenseSchemaBuilder, Dim};
+
+    #[test]
+    fn who_has_built_an_index_uses_it_whatever_another_thread_met_meanwhile() {
+        let mut schema = Schema::builder();
+        let options = DenseOptions::new(Dim::new(2).unwrap()).ann("hnsw(4,10)".parse().unwrap());
+        let field = schema.add_dense_field("v", options);
+        let index = DenseIndex::create_in_ram(schema.build()).unwrap();
+        let mut writer = index.writer_with_num_threads(1, 15_000_000).unwrap();
+        for x in 0..300u16 {
+            let mut doc = TantivyDocument::new();
+            doc.add_dense(field, &[1.0, f32::from(x)]);
+            writer.add_document(doc).unwrap();
+        }
+        writer.commit().unwrap();
+        writer.optimize().unwrap().wait().unwrap();
+        let searcher = index.tantivy().reader().unwrap().searcher();
+        let reader = searcher.segment_reader(0);
+        let open = OpenSegment::open(reader, index.dense_fields()).unwrap();
+        let mut state = open.lock_ann();
+        thread::scope(|scope| {
+            scope.spawn(|| open.attach_built(reader));
+            *state = AnnState::Bypassed { why: "half a file".to_owned(), damaged: true };
+            drop(state);
+        });
+        assert!(open.is_unchecked());
     }
 }

@@ -5,6 +5,8 @@
 )]
 
 mod compat;
+#[cfg(feature = "faiss")]
+mod damage;
 mod directory;
 mod encoding;
 mod life_cycle;

@@ -189,8 +189,9 @@ fn call(f: impl FnOnce(ErrorText) -> c_int) -> Result<(), FaissError> {
         return Ok(());
     }
     let said = CStr::from_bytes_until_nul(&text).unwrap_or_default().to_string_lossy();
-    // FAISS puts the place in its sources first: "Error in ... at ...: Error: 'x' failed: why".
-    Err(FaissError { text: said.into_owned() })
+    // FAISS puts the place in its sources first: "Error in ... at ...cpp:12: Error: 'x' failed: why".
+    let after = said.split_once(".cpp:").and_then(|(_, rest)| rest.split_once(": "));
+    Err(FaissError { text: after.map_or(&*said, |(_, why)| why).trim().to_owned() })
 }
 
 /// Whether this processor has what FAISS was compiled for.

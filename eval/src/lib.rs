@@ -35,9 +35,11 @@ mod settings;
 mod topics;
 
 pub use collection::{Collection, OpenError, Passage};
-pub use evaluation::{ByLanguage, Evaluation, LanguageScores, by_language, evaluate};
+pub use evaluation::{
+    ByLanguage, Evaluation, Evaluator, LanguageScores, Missing, by_language, evaluate,
+};
 pub use input::{LineError, ReadError};
-pub use measure::{Cutoff, Measure, MeasureError};
+pub use measure::{Cutoff, Level, Measure, MeasureError};
 pub use qrels::{Qrels, QrelsError};
 pub use report::{LanguageRow, Report, ReportError, Scores, SettingsRow};
 pub use retriever::{RetrieveError, Retriever};

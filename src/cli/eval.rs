@@ -46,7 +46,8 @@ pub(super) struct Options {
     /// What to compare
     #[arg(long, value_delimiter = ',', default_value = "bm25,dense,hybrid", requires = "data")]
     systems: Vec<System>,
-    /// What to measure: AP, AP@k, nDCG@k, R@k, RR, RR@k, P@k
+    /// What to measure: AP, nDCG, RR, Judged, each also with a cutoff as in AP@100; R@k, P@k,
+    /// Success@k, Rprec; with a least grade as in AP(rel=2)@100
     #[arg(long, value_delimiter = ',', default_value = "AP,nDCG@10,R@100,RR")]
     measures: Vec<Measure>,
     /// Write each system's ranking to DIR/<collection>.<system>.trec

@@ -242,18 +242,22 @@ pub enum ReportError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::LanguageScores;
+    use crate::evaluation::{Evaluation, LanguageScores};
 
     fn scores(measures: &[&str], rows: &[(&str, usize, usize, &[f64])]) -> ByLanguage {
+        let measures: Vec<Measure> = measures.iter().map(|m| m.parse().unwrap()).collect();
         ByLanguage {
-            measures: measures.iter().map(|m| m.parse().unwrap()).collect(),
             rows: rows
                 .iter()
                 .map(|&(language, topics, passages, values)| {
-                    let values = values.to_vec();
-                    (language.to_owned(), LanguageScores { topics, passages, values })
+                    let mut by_topic = Evaluation::new(&measures);
+                    for topic in 0..topics {
+                        by_topic.insert(&format!("{language}{topic}"), values.to_vec());
+                    }
+                    (language.to_owned(), LanguageScores::new(by_topic, passages).unwrap())
                 })
                 .collect(),
+            measures,
         }
     }
 

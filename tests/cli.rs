@@ -268,3 +268,21 @@ fn sources_without_one_document_and_runs_without_one_topic_are_failures() {
     assert_eq!(eval("a.trec").expect(0).stdout, "me, 1 topics\nAP         0.5000\n");
     assert!(eval("b.trec").expect(1).stderr.contains("none of the topics"));
 }
+
+#[test]
+fn a_run_may_be_mixed_and_its_missing_topics_left_out() {
+    let bench = Bench::new();
+    bench.file("qrels.txt", "q1 0 a 1\nq2 0 a 1\nq3 0 a 1\n");
+    let mixed = "q1 Q0 b 1 2.0 me\nq2 Q0 a 1 1.0 me\nq1 Q0 a 2 1.0 me\n";
+    bench.file("mixed.trec", mixed);
+    let eval = |run, more: &[&str]| {
+        let arguments = ["eval", "--run", run, "--qrels", "qrels.txt", "--measures", "RR"];
+        bench.run(&[&arguments, more].concat())
+    };
+    assert_eq!(eval("mixed.trec", &[]).expect(0).stdout, "me, 3 topics\nRR         0.5000\n");
+    let answered = eval("mixed.trec", &["--answered-only"]).expect(0);
+    assert_eq!(answered.stdout, "me, 2 topics\nRR         0.7500\n");
+    bench.file("twice.trec", format!("{mixed}q2 Q0 a 2 0.5 me\n"));
+    let twice = eval("twice.trec", &[]).expect(1);
+    assert!(twice.stderr.contains("twice.trec, line 4: `a` is here a second time"), "{twice:#?}");
+}

@@ -5,6 +5,7 @@
 //! count.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 
 use crate::collection::Collection;
 use crate::measure::{Measure, Standing, real};
@@ -30,7 +31,7 @@ pub enum Missing {
 
 /// Measures a run topic by topic; a topic that the run leaves out has the value 0.
 ///
-/// [`Evaluator`] has the choice.
+/// [`Evaluator`] has the choice, and measures run files without reading the whole of them first.
 pub fn evaluate(run: &Run, qrels: &Qrels, measures: &[Measure]) -> Evaluation {
     Evaluator::new(qrels, measures).run(run)
 }
@@ -49,21 +50,29 @@ pub fn evaluate(run: &Run, qrels: &Qrels, measures: &[Measure]) -> Evaluation {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Evaluator<'a> {
-    qrels: &'a Qrels,
-    measures: &'a [Measure],
+    pub(crate) qrels: &'a Qrels,
+    pub(crate) measures: &'a [Measure],
     missing: Missing,
+    pub(crate) threads: NonZeroUsize,
 }
 
 impl<'a> Evaluator<'a> {
     /// Takes the judgements, and what to measure.
     pub fn new(qrels: &'a Qrels, measures: &'a [Measure]) -> Self {
-        Self { qrels, measures, missing: Missing::default() }
+        Self { qrels, measures, missing: Missing::default(), threads: NonZeroUsize::MIN }
     }
 
     /// What becomes of topics that a run leaves out. Default: [`Missing::Zero`].
     #[must_use]
     pub fn missing(mut self, missing: Missing) -> Self {
         self.missing = missing;
+        self
+    }
+
+    /// How many threads measure a run while it is read. Default: 1.
+    #[must_use]
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
         self
     }
 
@@ -79,25 +88,25 @@ impl<'a> Evaluator<'a> {
                 .filter_map(|(rank, hit)| Some((rank, missed.remove(hit.id.as_str())?)))
                 .collect();
             let standing = Standing::new(found, missed.into_values(), hits.len());
-            self.insert(&mut evaluation, topic, &standing);
+            evaluation.insert(topic, self.values(&standing));
         }
         self.finish(&mut evaluation);
         evaluation
     }
 
-    fn insert(&self, into: &mut Evaluation, topic: &str, standing: &Standing) {
-        into.insert(topic, self.measures.iter().map(|measure| measure.of(standing)).collect());
+    pub(crate) fn values(&self, standing: &Standing) -> Vec<f64> {
+        self.measures.iter().map(|measure| measure.of(standing)).collect()
     }
 
     /// Gives the topics that are not there yet what they get.
-    fn finish(&self, evaluation: &mut Evaluation) {
+    pub(crate) fn finish(&self, evaluation: &mut Evaluation) {
         if self.missing == Missing::LeftOut {
             return;
         }
         for topic in self.qrels.topics() {
             if evaluation.values(topic).is_none() {
                 let missed = self.qrels.of(topic).map(|(_, grade)| gain(grade));
-                self.insert(evaluation, topic, &Standing::new([], missed, 0));
+                evaluation.insert(topic, self.values(&Standing::new([], missed, 0)));
             }
         }
     }

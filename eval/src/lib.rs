@@ -32,6 +32,7 @@ mod report;
 mod retriever;
 mod run;
 mod settings;
+mod stream;
 mod topics;
 
 pub use collection::{Collection, OpenError, Passage};
@@ -47,4 +48,5 @@ pub use run::{Hit, Run, RunError, WriteError};
 pub use settings::{
     DenseRetriever, Pool, Settings, SettingsError, dense_settings, pooled_settings, ranked_settings,
 };
+pub use stream::RunScores;
 pub use topics::Topic;

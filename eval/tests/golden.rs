@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use tantivy_dense_eval::{Measure, Qrels, Run, evaluate};
+use tantivy_dense_eval::{Evaluator, Measure, Qrels, Run, evaluate};
 
 #[derive(Deserialize)]
 struct Expected {
@@ -25,6 +25,8 @@ fn every_measure_equals_trec_eval_or_ir_measures_within_1e_9() {
         let names: Vec<&String> = topics.values().next().unwrap().keys().collect();
         let measures: Vec<Measure> = names.iter().map(|name| name.parse().unwrap()).collect();
         let values = evaluate(&run, &qrels, &measures);
+        let read = Evaluator::new(&qrels, &measures).read_run(&folder.join(format!("{case}.run")));
+        assert_eq!(read.unwrap().evaluation, values, "{case}");
         assert_eq!(values.len(), topics.len(), "{case}");
         for (topic, expected) in topics {
             for (name, ours) in names.iter().zip(values.values(topic).unwrap()) {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dense_eval::{
-    ByLanguage, Collection, DenseRetriever, Measure, Pool, Qrels, Report, Retriever, Run, Settings,
-    Topic, dense_settings, evaluate, ranked_settings,
+    ByLanguage, Collection, DenseRetriever, Evaluator, Measure, Missing, Pool, Qrels, Report,
+    Retriever, Settings, Topic, dense_settings, ranked_settings,
 };
 use dense_indexer::{Analyzers, Detector};
 use dense_plugin::{Encoder, LanguageTag, Role, Text};
@@ -59,6 +59,10 @@ pub(super) struct Options {
     /// The judgements for --run, as TREC or BEIR writes them
     #[arg(long, value_name = "FILE", requires = "run")]
     qrels: Option<PathBuf>,
+    /// Leave out judged topics that the run does not answer, as `trec_eval` does without -c; else
+    /// they count as 0
+    #[arg(long, requires = "run")]
+    answered_only: bool,
     /// One JSON object instead of tables
     #[arg(long)]
     json: bool,
@@ -83,21 +87,23 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
 }
 
 fn score_run(run: &Path, qrels: &Path, options: &Options, ui: Ui) -> anyhow::Result<()> {
-    let run = Run::read(run)?;
     let qrels = Qrels::read(qrels)?;
-    if !qrels.topics().any(|topic| run.hits(topic).is_some()) {
+    let missing = if options.answered_only { Missing::LeftOut } else { Missing::Zero };
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let evaluator = Evaluator::new(&qrels, &options.measures).missing(missing).threads(threads);
+    let scores = evaluator.read_run(run)?;
+    if scores.answered == 0 {
         bail!("the run answers none of the topics that the qrels judge");
     }
-    let values = evaluate(&run, &qrels, &options.measures);
+    let (name, values) = (&scores.name, &scores.evaluation);
     let mean = values.mean().context("the qrels judge no topic")?;
     let named = values.measures().iter().map(ToString::to_string).zip(mean);
     if options.json {
-        let scores: serde_json::Map<_, _> = named.map(|(name, mean)| (name, mean.into())).collect();
-        let scores =
-            serde_json::json!({ "run": run.name(), "topics": values.len(), "scores": scores });
+        let means: serde_json::Map<_, _> = named.map(|(name, mean)| (name, mean.into())).collect();
+        let scores = serde_json::json!({ "run": name, "topics": values.len(), "scores": means });
         return Ok(ui.json(&scores)?);
     }
-    ui.line(format_args!("{}, {} topics", run.name(), values.len()))?;
+    ui.line(format_args!("{name}, {} topics", values.len()))?;
     for (name, mean) in named {
         ui.line(format_args!("{name:<10} {mean:.4}"))?;
     }

@@ -32,6 +32,7 @@ mod report;
 mod retriever;
 mod run;
 mod settings;
+pub mod stats;
 mod stream;
 mod topics;
 
@@ -42,7 +43,10 @@ pub use evaluation::{
 pub use input::{LineError, ReadError};
 pub use measure::{Cutoff, Level, Measure, MeasureError};
 pub use qrels::{Qrels, QrelsError};
-pub use report::{LanguageRow, Report, ReportError, Scores, SettingsRow};
+pub use report::{
+    Bar, BarError, ByTopic, ComparedLanguage, ComparedMean, Comparison, ComparisonError,
+    LanguageRow, Report, ReportError, RunReport, Scores, SettingsRow, Side,
+};
 pub use retriever::{RetrieveError, Retriever};
 pub use run::{Hit, Run, RunError, WriteError};
 pub use settings::{

@@ -6,15 +6,16 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use dense_eval::{
     ByLanguage, Collection, DenseRetriever, Evaluator, Measure, Missing, Pool, Qrels, Report,
-    Retriever, Settings, Topic, dense_settings, ranked_settings,
+    Retriever, RunReport, Settings, Topic, dense_settings, ranked_settings,
 };
 use dense_indexer::{Analyzers, Detector};
 use dense_plugin::{Encoder, LanguageTag, Role, Text};
 use ndarray::Array2;
 
+use super::compare;
 use super::models::ModelOptions;
 use super::ui::Ui;
 use crate::retrievers::{Bm25Retriever, HybridRetriever, full_text, language_of};
@@ -35,8 +36,12 @@ const RUN_DEPTH: usize = 1000;
 #[command(after_help = "Examples:
   tdense eval --data xquad-r
   tdense eval --data tydiqa-r --systems bm25,dense --measures AP,nDCG@10 --json
-  tdense eval --run bm25.trec --qrels qrels.txt")]
+  tdense eval --run bm25.trec --qrels qrels.txt
+  tdense eval compare old.json new.json")]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Options {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// A collection, or a folder of collections
     #[arg(long, value_name = "DIR", required_unless_present = "run")]
     data: Option<PathBuf>,
@@ -63,11 +68,18 @@ pub(super) struct Options {
     /// they count as 0
     #[arg(long, requires = "run")]
     answered_only: bool,
-    /// One JSON object instead of tables
+    /// One JSON object instead of tables, with the values of every topic
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     model: ModelOptions,
+}
+
+/// What is done with results that are there.
+#[derive(Debug, Subcommand)]
+enum Instead {
+    /// Compare two systems, models or dates, language by language, with significance
+    Compare(compare::Options),
 }
 
 /// What can be compared.
@@ -79,6 +91,9 @@ enum System {
 }
 
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
+    if let Some(Instead::Compare(options)) = &options.instead {
+        return compare::run(options, ui);
+    }
     match (&options.data, &options.run, &options.qrels) {
         (Some(data), ..) => measure_collections(data, options, ui),
         (None, Some(run), Some(qrels)) => score_run(run, qrels, options, ui),
@@ -99,9 +114,8 @@ fn score_run(run: &Path, qrels: &Path, options: &Options, ui: Ui) -> anyhow::Res
     let mean = values.mean().context("the qrels judge no topic")?;
     let named = values.measures().iter().map(ToString::to_string).zip(mean);
     if options.json {
-        let means: serde_json::Map<_, _> = named.map(|(name, mean)| (name, mean.into())).collect();
-        let scores = serde_json::json!({ "run": name, "topics": values.len(), "scores": means });
-        return Ok(ui.json(&scores)?);
+        let report = RunReport::new(name, values).context("the qrels judge no topic")?;
+        return Ok(ui.json(&report)?);
     }
     ui.line(format_args!("{name}, {} topics", values.len()))?;
     for (name, mean) in named {
@@ -132,6 +146,7 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
     for collection in &collections {
         let measured = Measured { collection, options, ui };
         measured.add_to(&mut report, encoder.as_deref())?;
+        report.add_groups(collection);
     }
     let shown = if options.json { report.to_json() } else { report.to_string() };
     Ok(ui.line(shown.trim_end())?)

@@ -1,6 +1,7 @@
 //! The command `tdense`: its arguments, and one file a subcommand. Only here is anything printed,
 //! and only here are the clock and the environment read.
 
+mod compare;
 mod error;
 mod eval;
 mod index;
@@ -21,7 +22,10 @@ use self::ui::{Ui, Verbosity};
 /// Dense multilingual search inside Tantivy: index, search and evaluate text.
 #[derive(Debug, Parser)]
 #[command(name = "tdense", version, about, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong arguments, 130 stopped by Ctrl-C.")]
+#[command(
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong arguments, 3 a stated bar not met, \
+                        130 stopped by Ctrl-C."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

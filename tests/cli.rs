@@ -268,3 +268,77 @@ fn sources_without_one_document_and_runs_without_one_topic_are_failures() {
     assert_eq!(eval("a.trec").expect(0).stdout, "me, 1 topics\nAP         0.5000\n");
     assert!(eval("b.trec").expect(1).stderr.contains("none of the topics"));
 }
+
+#[test]
+fn a_run_may_be_mixed_and_its_missing_topics_left_out() {
+    let bench = Bench::new();
+    bench.file("qrels.txt", "q1 0 a 1\nq2 0 a 1\nq3 0 a 1\n");
+    let mixed = "q1 Q0 b 1 2.0 me\nq2 Q0 a 1 1.0 me\nq1 Q0 a 2 1.0 me\n";
+    bench.file("mixed.trec", mixed);
+    let eval = |run, more: &[&str]| {
+        let arguments = ["eval", "--run", run, "--qrels", "qrels.txt", "--measures", "RR"];
+        bench.run(&[&arguments, more].concat())
+    };
+    assert_eq!(eval("mixed.trec", &[]).expect(0).stdout, "me, 3 topics\nRR         0.5000\n");
+    let answered = eval("mixed.trec", &["--answered-only"]).expect(0);
+    assert_eq!(answered.stdout, "me, 2 topics\nRR         0.7500\n");
+    bench.file("twice.trec", format!("{mixed}q2 Q0 a 2 0.5 me\n"));
+    let twice = eval("twice.trec", &[]).expect(1);
+    assert!(twice.stderr.contains("twice.trec, line 4: `a` is here a second time"), "{twice:#?}");
+}
+
+#[test]
+fn two_results_are_compared_by_language_and_a_bar_that_is_not_met_exits_with_3() {
+    let bench = Bench::new();
+    let data = parallel();
+    let json = bench.run(&with_toy(&["eval", "--data", &data, "--split", "multi", "--json"]));
+    bench.file("a.json", json.expect(0).stdout);
+    let compare = |more: &[&str]| bench.run(&[&["eval", "compare", "a.json"], more].concat());
+
+    let table = compare(&["--systems", "bm25,dense"]).expect(0).stdout;
+    assert!(table.starts_with("AP: bm25 (A) against dense (B)\n"), "{table}");
+    for word in ["\nam ", "\nzh ", "\nmean ", "95 % interval", "Holm over 8 languages"] {
+        assert!(table.contains(word), "{word} in {table}");
+    }
+    assert_eq!(table, compare(&["--systems", "bm25,dense"]).expect(0).stdout);
+
+    let same = compare(&["a.json", "--systems", "dense", "--json"]).expect(0).stdout;
+    let same: Value = serde_json::from_str(&same).unwrap();
+    assert_eq!(same["languages"].as_array().unwrap().len(), 8);
+    assert_eq!((&same["mean"]["difference"], &same["mean"]["p"]), (&0.0.into(), &1.0.into()));
+
+    let met = compare(&["a.json", "--bar", "AP>=0", "--bar", "each:diff(RR)>=0"]).expect(0).stdout;
+    assert!(met.contains("\nbar AP>=0: 0.") && met.contains(", met\n"), "{met}");
+    let not_met = compare(&["a.json", "--systems", "dense", "--bar", "AP>1"]).expect(3);
+    assert!(not_met.stdout.contains("\nbar AP>1: 0.") && not_met.stdout.contains(", not met\n"));
+    assert!(not_met.stderr.contains("error: bar not met: AP>1 is 0."), "{not_met:#?}");
+    compare(&["a.json", "--bar", "AP>>1"]).expect(2);
+
+    let unnamed = compare(&[]).expect(1);
+    assert!(
+        unnamed.stderr.contains("bm25, dense, hybrid: name two with --systems"),
+        "{unnamed:#?}"
+    );
+    bench.file("b.json", "{}");
+    let other = compare(&["b.json"]).expect(1);
+    assert!(other.stderr.contains("b.json: not what `tdense eval --json` writes"), "{other:#?}");
+}
+
+#[test]
+fn the_scores_of_two_runs_are_compared_too() {
+    let bench = Bench::new();
+    bench.file("qrels.txt", "q1 0 a 1\nq2 0 a 1\n");
+    for (name, run) in [
+        ("old", "q1 Q0 b 1 2.0 old\nq1 Q0 a 2 1.0 old\nq2 Q0 a 1 1.0 old\n"),
+        ("new", "q1 Q0 a 1 2.0 new\nq2 Q0 a 1 1.0 new\n"),
+    ] {
+        bench.file(name, run);
+        let arguments =
+            ["eval", "--run", name, "--qrels", "qrels.txt", "--measures", "RR", "--json"];
+        bench.file(&format!("{name}.json"), bench.run(&arguments).expect(0).stdout);
+    }
+    let ran = bench.run(&["eval", "compare", "old.json", "new.json", "--bar", "diff(RR)>=.25"]);
+    let table = ran.expect(0).stdout;
+    assert!(table.starts_with("RR: old (A) against new (B)\n"), "{table}");
+    assert!(table.ends_with("bar diff(RR)>=.25: 0.2500, met\n"), "{table}");
+}

@@ -1,9 +1,11 @@
 //! A run and judgements become values: by topic, by language, in the mean.
 //!
 //! Invariant: every topic that has judgements has a value; one that the run leaves out has 0, as
-//! `trec_eval -c` has it. Topics without judgements do not count.
+//! `trec_eval -c` has it, unless [`Missing::LeftOut`] is asked for. Topics without judgements do not
+//! count.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 
 use crate::collection::Collection;
 use crate::measure::{Measure, Standing, real};
@@ -17,26 +19,102 @@ pub struct Evaluation {
     topics: BTreeMap<String, Vec<f64>>,
 }
 
-/// Measures a run topic by topic.
-pub fn evaluate(run: &Run, qrels: &Qrels, measures: &[Measure]) -> Evaluation {
-    let mut evaluation = Evaluation::new(measures);
-    for topic in qrels.topics() {
-        let mut missed: HashMap<&str, u32> =
-            qrels.of(topic).filter_map(|(id, grade)| Some((id, relevant(grade)?))).collect();
-        let hits = run.hits(topic).unwrap_or_default();
-        let found: Vec<(usize, u32)> = (1_usize..)
-            .zip(hits)
-            .filter_map(|(rank, hit)| Some((rank, missed.remove(hit.id.as_str())?)))
-            .collect();
-        let standing = Standing::new(found, missed.into_values());
-        evaluation.insert(topic, measures.iter().map(|measure| measure.of(&standing)).collect());
-    }
-    evaluation
+/// What becomes of a topic that has judgements and no line in the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Missing {
+    /// It counts as a topic for which nothing was found: `trec_eval -c`.
+    #[default]
+    Zero,
+    /// It does not count: `trec_eval` without `-c`. Runs that leave out other topics do not compare.
+    LeftOut,
 }
 
-/// The gain of a grade; `None` if it says that the passage is not relevant.
-pub(crate) fn relevant(grade: i32) -> Option<u32> {
-    u32::try_from(grade).ok().filter(|grade| *grade > 0)
+/// Measures a run topic by topic; a topic that the run leaves out has the value 0.
+///
+/// [`Evaluator`] has the choice, and measures run files without reading the whole of them first.
+pub fn evaluate(run: &Run, qrels: &Qrels, measures: &[Measure]) -> Evaluation {
+    Evaluator::new(qrels, measures).run(run)
+}
+
+/// Measures runs against the same judgements.
+///
+/// ```
+/// # use tantivy_dense_eval::{Evaluator, Measure, Missing, Qrels, Run};
+/// let qrels = Qrels::read_from("q1 0 a 1\nq2 0 a 1\n".as_bytes(), "qrels".as_ref())?;
+/// let run = Run::read_from("q1 Q0 a 1 9.5 bm25\n".as_bytes(), "run".as_ref())?;
+/// let measures: Vec<Measure> = vec!["AP".parse()?];
+/// let evaluator = Evaluator::new(&qrels, &measures);
+/// assert_eq!(evaluator.run(&run).mean(), Some(vec![0.5])); // q2 counts as 0
+/// assert_eq!(evaluator.missing(Missing::LeftOut).run(&run).mean(), Some(vec![1.0]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluator<'a> {
+    pub(crate) qrels: &'a Qrels,
+    pub(crate) measures: &'a [Measure],
+    missing: Missing,
+    pub(crate) threads: NonZeroUsize,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Takes the judgements, and what to measure.
+    pub fn new(qrels: &'a Qrels, measures: &'a [Measure]) -> Self {
+        Self { qrels, measures, missing: Missing::default(), threads: NonZeroUsize::MIN }
+    }
+
+    /// What becomes of topics that a run leaves out. Default: [`Missing::Zero`].
+    #[must_use]
+    pub fn missing(mut self, missing: Missing) -> Self {
+        self.missing = missing;
+        self
+    }
+
+    /// How many threads measure a run while it is read. Default: 1.
+    #[must_use]
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Measures a run that is in memory.
+    pub fn run(&self, run: &Run) -> Evaluation {
+        let mut evaluation = Evaluation::new(self.measures);
+        for topic in self.qrels.topics() {
+            let Some(hits) = run.hits(topic) else { continue };
+            let mut missed: HashMap<&str, u32> =
+                self.qrels.of(topic).map(|(id, grade)| (id, gain(grade))).collect();
+            let found: Vec<(usize, u32)> = (1_usize..)
+                .zip(hits)
+                .filter_map(|(rank, hit)| Some((rank, missed.remove(hit.id.as_str())?)))
+                .collect();
+            let standing = Standing::new(found, missed.into_values(), hits.len());
+            evaluation.insert(topic, self.values(&standing));
+        }
+        self.finish(&mut evaluation);
+        evaluation
+    }
+
+    pub(crate) fn values(&self, standing: &Standing) -> Vec<f64> {
+        self.measures.iter().map(|measure| measure.of(standing)).collect()
+    }
+
+    /// Gives the topics that are not there yet what they get.
+    pub(crate) fn finish(&self, evaluation: &mut Evaluation) {
+        if self.missing == Missing::LeftOut {
+            return;
+        }
+        for topic in self.qrels.topics() {
+            if evaluation.values(topic).is_none() {
+                let missed = self.qrels.of(topic).map(|(_, grade)| gain(grade));
+                evaluation.insert(topic, self.values(&Standing::new([], missed, 0)));
+            }
+        }
+    }
+}
+
+/// What a grade is worth: nothing if it says that the passage is not relevant.
+pub(crate) fn gain(grade: i32) -> u32 {
+    u32::try_from(grade).unwrap_or(0)
 }
 
 impl Evaluation {
@@ -109,6 +187,15 @@ pub struct LanguageScores {
     pub passages: usize,
     /// The mean values, in the order of the measures.
     pub values: Vec<f64>,
+    /// What they are the means of.
+    pub by_topic: Evaluation,
+}
+
+impl LanguageScores {
+    /// `None` without topics.
+    pub(crate) fn new(by_topic: Evaluation, passages: usize) -> Option<Self> {
+        Some(Self { topics: by_topic.len(), passages, values: by_topic.mean()?, by_topic })
+    }
 }
 
 impl ByLanguage {
@@ -133,20 +220,19 @@ impl ByLanguage {
 /// Topics without a language count under the name of the collection. Values of topics that the
 /// collection does not have are left out.
 pub fn by_language(evaluation: &Evaluation, collection: &Collection) -> ByLanguage {
-    let mut groups: BTreeMap<String, Vec<&[f64]>> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Evaluation> = BTreeMap::new();
     for topic in &collection.topics {
         if let Some(values) = evaluation.values(&topic.id) {
             let language = topic.language.as_ref().unwrap_or(&collection.name);
-            groups.entry(language.clone()).or_default().push(values);
+            let group = groups.entry(language.clone());
+            let group = group.or_insert_with(|| Evaluation::new(&evaluation.measures));
+            group.insert(&topic.id, values.to_vec());
         }
     }
-    let measures = evaluation.measures.clone();
     let rows = groups.into_iter().filter_map(|(language, topics)| {
-        let values = mean_of(measures.len(), topics.iter().copied())?;
-        let passages = collection.passages.len();
-        Some((language, LanguageScores { topics: topics.len(), passages, values }))
+        Some((language, LanguageScores::new(topics, collection.passages.len())?))
     });
-    ByLanguage { rows: rows.collect(), measures }
+    ByLanguage { rows: rows.collect(), measures: evaluation.measures.clone() }
 }
 
 #[cfg(test)]
@@ -171,6 +257,29 @@ mod tests {
         let wanted =
             [("t1", [1.0, 1.0]), ("t2", [0.5, 0.0]), ("t3", [0.0, 0.0]), ("t4", [0.0, 0.0])];
         assert_eq!(values, wanted.map(|(topic, values)| (topic.to_owned(), values.to_vec())));
+    }
+
+    #[test]
+    fn a_missing_topic_can_be_left_out_as_without_the_c_of_trec_eval() {
+        let qrels = Qrels::read_from("t1 0 a 1\nt2 0 a 1\nt3 0 a 0\n".as_bytes(), "q".as_ref());
+        let (qrels, measures) = (qrels.unwrap(), ["AP".parse().unwrap()]);
+        let run = "t1 Q0 a 1 1 x\nt3 Q0 a 1 1 x\n";
+        let run = Run::read_from(run.as_bytes(), "run".as_ref()).unwrap();
+        let evaluator = Evaluator::new(&qrels, &measures);
+        assert_eq!(evaluator.run(&run).mean(), Some(vec![1.0 / 3.0]));
+        // A topic with no relevant passage counts in both.
+        let left_out = evaluator.missing(Missing::LeftOut).run(&run);
+        assert_eq!((left_out.len(), left_out.mean()), (2, Some(vec![1.0 / 2.0])));
+    }
+
+    #[test]
+    fn what_is_judged_and_not_relevant_counts_as_judged() {
+        let qrels = "t1 0 a 0\nt1 0 b -1\nt1 0 c 1\n";
+        let qrels = Qrels::read_from(qrels.as_bytes(), "qrels".as_ref()).unwrap();
+        let run = "t1 Q0 a 1 9 x\nt1 Q0 b 1 8 x\nt1 Q0 u 1 7 x\nt1 Q0 c 1 6 x\n";
+        let run = Run::read_from(run.as_bytes(), "run".as_ref()).unwrap();
+        let measures = ["Judged@3".parse().unwrap(), "RR".parse().unwrap()];
+        assert_eq!(evaluate(&run, &qrels, &measures).mean(), Some(vec![2.0 / 3.0, 1.0 / 4.0]));
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! about a line its line.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
 
 /// Why a file of judgements, topics, passages or rankings could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +20,16 @@ pub enum ReadError {
     /// One line is not what the format wants.
     #[error("{}, line {line}", file.display())]
     Line { file: PathBuf, line: usize, source: LineError },
+    /// A run that is too long to hold can be measured if its lines are in order, or can be read again.
+    #[error(
+        "{}, line {line}: topic `{topic}` comes back after other topics, and what is no regular file \
+         cannot be read again: save it to a file first, or pass it through `sort -s -k1,1`",
+        file.display()
+    )]
+    Apart { file: PathBuf, line: usize, topic: String },
+    /// Between two readings of a file somebody wrote to it.
+    #[error("{}: the file changed while it was read", file.display())]
+    Changed { file: PathBuf },
 }
 
 /// What is wrong with one line.
@@ -47,55 +59,119 @@ pub enum LineError {
     Conflict { topic: String, id: String, first: i32, second: i32 },
 }
 
+impl ReadError {
+    pub(crate) fn line(file: &Path, line: usize, source: LineError) -> Self {
+        Self::Line { file: file.to_owned(), line, source }
+    }
+}
+
 /// Opens a file and unpacks it if its first bytes say that it is gzip or Zstandard.
-pub(crate) fn open(file: &Path) -> Result<Box<dyn BufRead>, ReadError> {
+pub(crate) fn open(file: &Path) -> Result<Unpacked<File>, ReadError> {
     File::open(file)
         .and_then(unpacked)
         .map_err(|source| ReadError::Io { file: file.to_owned(), source })
 }
 
 /// Unpacks what starts as gzip or Zstandard do; anything else passes through.
-pub(crate) fn unpacked<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
+pub(crate) fn unpacked<R: Read>(mut input: R) -> io::Result<Unpacked<R>> {
     let mut magic = Vec::with_capacity(4);
     input.by_ref().take(4).read_to_end(&mut magic)?;
     let kind = magic.clone();
     let whole = BufReader::new(Cursor::new(magic).chain(input));
     Ok(if kind.starts_with(&[0x1f, 0x8b]) {
-        Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(whole)))
+        Unpacked::Gzip(Box::new(BufReader::new(MultiGzDecoder::new(whole))))
     } else if matches!(kind[..], [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18]) {
         // A frame of Zstandard, or one to skip, which pzstd puts before each.
-        Box::new(BufReader::new(zstd::Decoder::with_buffer(whole)?))
+        Unpacked::Zstandard(Box::new(BufReader::new(zstd::Decoder::with_buffer(whole)?)))
     } else {
-        Box::new(whole)
+        Unpacked::Plain(whole)
     })
+}
+
+/// The bytes of a file with the ones that told its kind put back.
+type Whole<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
+
+/// A file's bytes as they were before they were packed.
+pub(crate) enum Unpacked<R: Read> {
+    Plain(Whole<R>),
+    Gzip(Box<BufReader<MultiGzDecoder<Whole<R>>>>),
+    Zstandard(Box<BufReader<zstd::Decoder<'static, Whole<R>>>>),
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(input) => input.read(into),
+            Self::Gzip(input) => input.read(into),
+            Self::Zstandard(input) => input.read(into),
+        }
+    }
+}
+
+impl<R: Read> BufRead for Unpacked<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            Self::Plain(input) => input.fill_buf(),
+            Self::Gzip(input) => input.fill_buf(),
+            Self::Zstandard(input) => input.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        match self {
+            Self::Plain(input) => input.consume(amount),
+            Self::Gzip(input) => input.consume(amount),
+            Self::Zstandard(input) => input.consume(amount),
+        }
+    }
+}
+
+/// A text without the byte order mark that some programs write before it.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Hands every line that is not blank to `take`, with its number, counted from 1.
 pub(crate) fn each_line(
-    mut input: impl BufRead,
+    input: impl BufRead,
     file: &Path,
     mut take: impl FnMut(usize, &str) -> Result<(), LineError>,
 ) -> Result<(), ReadError> {
-    let mut bytes = Vec::new();
-    for line in 1.. {
-        bytes.clear();
-        let read = input
-            .read_until(b'\n', &mut bytes)
-            .map_err(|source| ReadError::Io { file: file.to_owned(), source })?;
-        if read == 0 {
-            break;
+    let mut lines = Lines::new(input, file);
+    while let Some((line, text)) = lines.next()? {
+        if !text.trim().is_empty() {
+            take(line, text).map_err(|source| ReadError::line(file, line, source))?;
         }
-        let text = str::from_utf8(&bytes).map_err(|_| LineError::Utf8);
-        text.and_then(|text| {
-            let text = text.strip_prefix('\u{feff}').filter(|_| line == 1).unwrap_or(text);
-            if text.trim().is_empty() {
-                return Ok(());
-            }
-            take(line, text.trim_end_matches(['\n', '\r']))
-        })
-        .map_err(|source| ReadError::Line { file: file.to_owned(), line, source })?;
     }
     Ok(())
+}
+
+/// The lines of a file one after another, in a buffer that is used again.
+pub(crate) struct Lines<'a, R> {
+    input: R,
+    file: &'a Path,
+    bytes: Vec<u8>,
+    line: usize,
+}
+
+impl<'a, R: BufRead> Lines<'a, R> {
+    pub(crate) fn new(input: R, file: &'a Path) -> Self {
+        Self { input, file, bytes: Vec::new(), line: 0 }
+    }
+
+    /// The next line, blank or not, without its end, and its number, counted from 1.
+    pub(crate) fn next(&mut self) -> Result<Option<(usize, &str)>, ReadError> {
+        self.bytes.clear();
+        let read = self.input.read_until(b'\n', &mut self.bytes);
+        if read.map_err(|source| ReadError::Io { file: self.file.to_owned(), source })? == 0 {
+            return Ok(None);
+        }
+        self.line += 1;
+        let text = str::from_utf8(&self.bytes);
+        let text = text.map_err(|_| ReadError::line(self.file, self.line, LineError::Utf8))?;
+        let text = if self.line == 1 { without_mark(text) } else { text };
+        Ok(Some((self.line, text.trim_end_matches(['\n', '\r']))))
+    }
 }
 
 #[cfg(test)]

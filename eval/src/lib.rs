@@ -32,17 +32,25 @@ mod report;
 mod retriever;
 mod run;
 mod settings;
+pub mod stats;
+mod stream;
 mod topics;
 
 pub use collection::{Collection, OpenError, Passage};
-pub use evaluation::{ByLanguage, Evaluation, LanguageScores, by_language, evaluate};
+pub use evaluation::{
+    ByLanguage, Evaluation, Evaluator, LanguageScores, Missing, by_language, evaluate,
+};
 pub use input::{LineError, ReadError};
-pub use measure::{Cutoff, Measure, MeasureError};
+pub use measure::{Cutoff, Level, Measure, MeasureError};
 pub use qrels::{Qrels, QrelsError};
-pub use report::{LanguageRow, Report, ReportError, Scores, SettingsRow};
+pub use report::{
+    Bar, BarError, ByTopic, ComparedLanguage, ComparedMean, Comparison, ComparisonError,
+    LanguageRow, Report, ReportError, RunReport, Scores, SettingsRow, Side,
+};
 pub use retriever::{RetrieveError, Retriever};
 pub use run::{Hit, Run, RunError, WriteError};
 pub use settings::{
     DenseRetriever, Pool, Settings, SettingsError, dense_settings, pooled_settings, ranked_settings,
 };
+pub use stream::RunScores;
 pub use topics::Topic;

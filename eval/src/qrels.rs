@@ -86,37 +86,74 @@ impl Qrels {
     }
 
     fn read_lines(input: impl BufRead, file: &Path) -> Result<Self, ReadError> {
-        let mut qrels = Self::new();
+        let mut topics: BTreeMap<String, Vec<Judgement>> = BTreeMap::new();
+        // Lines of a topic mostly stand together, and are then looked up once.
+        let mut open: (String, Vec<Judgement>) = Default::default();
         let mut first = true;
-        input::each_line(input, file, |_, line| {
+        input::each_line(input, file, |number, line| {
             let heading = std::mem::take(&mut first) && is_heading(line);
             if heading {
                 return Ok(());
             }
             let (topic, id, grade) = columns(line)?;
-            qrels.insert(topic, id, grade).map_err(|QrelsError { topic, id, first, second }| {
-                LineError::Conflict { topic, id, first, second }
-            })
+            if open.0 != topic {
+                let (topic, judged) = std::mem::replace(&mut open, (topic.to_owned(), Vec::new()));
+                topics.entry(topic).or_default().extend(judged);
+            }
+            open.1.push(Judgement { id: id.to_owned(), grade, line: number });
+            Ok(())
         })?;
-        Ok(qrels)
+        topics.entry(open.0).or_default().extend(open.1);
+        topics.retain(|_, judged| !judged.is_empty());
+        let mut wrong: Option<(usize, LineError)> = None;
+        for (topic, judged) in &mut topics {
+            judged.sort_by(|a, b| a.id.cmp(&b.id).then(a.line.cmp(&b.line)));
+            let conflicts =
+                judged.array_windows().filter(|[a, b]| a.id == b.id && a.grade != b.grade);
+            if let Some([a, b]) = conflicts.min_by_key(|[_, b]| b.line)
+                && wrong.as_ref().is_none_or(|(line, _)| b.line < *line)
+            {
+                let (topic, id) = (topic.clone(), b.id.clone());
+                wrong = Some((
+                    b.line,
+                    LineError::Conflict { topic, id, first: a.grade, second: b.grade },
+                ));
+            }
+        }
+        if let Some((line, source)) = wrong {
+            return Err(ReadError::line(file, line, source));
+        }
+        let graded = |judged: Vec<Judgement>| judged.into_iter().map(|j| (j.id, j.grade)).collect();
+        Ok(Self { topics: topics.into_iter().map(|(topic, j)| (topic, graded(j))).collect() })
     }
+}
+
+/// A line of judgements.
+struct Judgement {
+    id: String,
+    grade: i32,
+    line: usize,
 }
 
 /// BEIR's heading. A judgement of the same shape would end in a number.
 fn is_heading(line: &str) -> bool {
-    let columns: Vec<&str> = line.split('\t').collect();
-    matches!(columns[..], ["query-id", "corpus-id", "score"])
+    line.split('\t').eq(["query-id", "corpus-id", "score"])
 }
 
 fn columns(line: &str) -> Result<(&str, &str, i32), LineError> {
-    let by_tabs: Vec<&str> = line.split('\t').map(str::trim).collect();
-    let (topic, id, grade) = if let [topic, id, grade] = by_tabs[..] {
+    let mut by_tabs = line.split('\t').map(str::trim);
+    let by_tabs = (by_tabs.next(), by_tabs.next(), by_tabs.next(), by_tabs.next());
+    let (topic, id, grade) = if let (Some(topic), Some(id), Some(grade), None) = by_tabs {
         (topic, id, grade)
     } else {
-        let columns: Vec<&str> = line.split_whitespace().collect();
-        let [topic, _, id, grade] = columns[..] else {
+        let mut columns = line.split_ascii_whitespace();
+        let mut next = || columns.next();
+        let (Some(topic), Some(_), Some(id), Some(grade), None) =
+            (next(), next(), next(), next(), next())
+        else {
             let wanted = "topic iteration id grade, or topic id grade parted by tabs";
-            return Err(LineError::Columns { wanted, found: columns.len() });
+            let found = line.split_ascii_whitespace().count();
+            return Err(LineError::Columns { wanted, found });
         };
         (topic, id, grade)
     };

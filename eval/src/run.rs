@@ -23,10 +23,15 @@ pub struct Hit {
 impl Hit {
     /// How two hits of one ranking are ordered: [`Ordering::Less`] if `self` ranks first.
     pub fn ranking(&self, other: &Self) -> Ordering {
-        // Adding 0 makes -0.0 and 0.0 the tie that they are by value.
-        let by_score = (other.score + 0.0).total_cmp(&(self.score + 0.0));
-        by_score.then_with(|| other.id.cmp(&self.id))
+        ranking((self.score, &self.id), (other.score, &other.id))
     }
+}
+
+/// How two hits, as score and external id, are ordered: [`Ordering::Less`] if the first ranks first.
+pub(crate) fn ranking(first: (f32, &str), second: (f32, &str)) -> Ordering {
+    // Adding 0 makes -0.0 and 0.0 the tie that they are by value.
+    let by_score = (second.0 + 0.0).total_cmp(&(first.0 + 0.0));
+    by_score.then_with(|| second.1.cmp(first.1))
 }
 
 /// The rankings of one system, by topic.
@@ -91,7 +96,10 @@ impl Run {
     /// Reads a TREC run: `topic Q0 id rank score tag` on each line, plain, gzip or Zstandard.
     ///
     /// As in `trec_eval` the score decides and the rank is not looked at. The lines of a topic need
-    /// not stand together.
+    /// not stand together. The whole run is held in memory; [`Evaluator::read_run`] measures one
+    /// that is larger.
+    ///
+    /// [`Evaluator::read_run`]: crate::Evaluator::read_run
     ///
     /// # Errors
     /// [`ReadError`], with the line that is wrong.
@@ -113,7 +121,8 @@ impl Run {
         let mut name = None;
         let mut topics: BTreeMap<String, Vec<(Hit, usize)>> = BTreeMap::new();
         input::each_line(input, file, |number, line| {
-            let (topic, hit, tag) = columns(line)?;
+            let Line { topic, id, score, tag } = columns(line)?;
+            let hit = Hit { id: id.to_owned(), score };
             name.get_or_insert_with(|| tag.to_owned());
             match topics.get_mut(topic) {
                 Some(hits) => hits.push((hit, number)),
@@ -154,19 +163,121 @@ impl Run {
     }
 }
 
-fn columns(line: &str) -> Result<(&str, Hit, &str), LineError> {
-    let mut columns = line.split_whitespace();
-    let mut next = || columns.next();
-    let found = (next(), next(), next(), next(), next(), next(), next());
-    let (Some(topic), Some(_), Some(id), Some(_), Some(score), Some(tag), None) = found else {
-        let found = line.split_whitespace().count();
-        return Err(LineError::Columns { wanted: "topic Q0 id rank score tag", found });
+/// What a line of a TREC run says.
+#[derive(Clone, Copy)]
+pub(crate) struct Line<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) id: &'a str,
+    /// Not NaN.
+    pub(crate) score: f32,
+    pub(crate) tag: &'a str,
+}
+
+/// Takes a line apart, the end of which may be there.
+pub(crate) fn columns(line: &str) -> Result<Line<'_>, LineError> {
+    columns_after(line, &mut None)
+}
+
+/// What a line and those before it begin with.
+#[derive(Clone, Copy)]
+pub(crate) struct Beginning<'a> {
+    topic: &'a str,
+    /// The first two columns and the white space behind them.
+    text: &'a str,
+}
+
+/// Takes a line apart; most begin as the one before, and that is seen at once.
+pub(crate) fn columns_after<'a>(
+    line: &'a str,
+    beginning: &mut Option<Beginning<'a>>,
+) -> Result<Line<'a>, LineError> {
+    let wrong = || {
+        let found = line.split_ascii_whitespace().count();
+        LineError::Columns { wanted: "topic Q0 id rank score tag", found }
     };
-    let number = score.parse::<f64>().ok().filter(|score| !score.is_nan());
+    let known = beginning.and_then(|known| Some((known.topic, line.strip_prefix(known.text)?)));
+    let (topic, mut rest) = if let Some(known) = known {
+        known
+    } else {
+        let mut rest = line;
+        let (Some(topic), Some(_)) = (next_column(&mut rest), next_column(&mut rest)) else {
+            return Err(wrong());
+        };
+        let rest = rest.trim_ascii_start();
+        let text = &line[..line.len() - rest.len()];
+        *beginning = Some(Beginning { topic, text }).filter(|_| !rest.is_empty());
+        (topic, rest)
+    };
+    let mut next = || next_column(&mut rest);
+    let (Some(id), Some(_), Some(score), Some(tag), None) =
+        (next(), next(), next(), next(), next())
+    else {
+        return Err(wrong());
+    };
+    let number = number(score).filter(|score| !score.is_nan());
     let number = number.ok_or_else(|| LineError::Number { wanted: "score", text: score.into() })?;
     #[expect(clippy::cast_possible_truncation, reason = "the precision of trec_eval")]
     let score = number as f32;
-    Ok((topic, Hit { id: id.to_owned(), score }, tag))
+    Ok(Line { topic, id, score, tag })
+}
+
+/// A number as the standard library reads it, faster if it has at most 15 digits and no exponent: these,
+/// and the power of ten, are whole numbers that floats hold, so that one division rounds as it
+/// should (Clinger, "How to read floating point numbers accurately", 1990).
+fn number(text: &str) -> Option<f64> {
+    const TENS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !(1..=16).contains(&digits.len()) {
+        return text.parse().ok();
+    }
+    let (mut whole, mut count, mut point) = (0_u64, 0, None);
+    for byte in digits.bytes() {
+        match byte {
+            b'0'..=b'9' => {
+                whole = 10 * whole + u64::from(byte - b'0');
+                count += 1;
+            }
+            b'.' if point.is_none() => point = Some(count),
+            _ => return text.parse().ok(),
+        }
+    }
+    if !(1..=15).contains(&count) {
+        return text.parse().ok();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "15 digits are less than 2^53")]
+    let value = whole as f64 / TENS[count - point.unwrap_or(count)];
+    Some(if digits.len() < text.len() { -value } else { value })
+}
+
+/// Columns are parted as `trec_eval` parts them: by white space of ASCII.
+fn next_column<'a>(rest: &mut &'a str) -> Option<&'a str> {
+    let line = rest.trim_ascii_start();
+    let (column, after) = line.split_at(column_end(line.as_bytes()));
+    *rest = after;
+    Some(column).filter(|column| !column.is_empty())
+}
+
+/// Where the first column ends: eight bytes are looked at together.
+fn column_end(line: &[u8]) -> usize {
+    /// A byte in each of eight.
+    const fn each(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    let (eights, _) = line.as_chunks::<8>();
+    let is_end = |byte: &u8| byte.is_ascii_whitespace();
+    for (number, eight) in eights.iter().enumerate() {
+        let bytes = u64::from_le_bytes(*eight);
+        // The highest bit of a byte is set if it is less than 0x21, which white space is. Above the
+        // first such byte it may be set wrongly.
+        if bytes.wrapping_sub(each(0x21)) & !bytes & each(0x80) != 0
+            && let Some(at) = eight.iter().position(is_end)
+        {
+            return 8 * number + at;
+        }
+    }
+    let rest = 8 * eights.len();
+    line[rest..].iter().position(is_end).map_or(line.len(), |at| rest + at)
 }
 
 fn one_column(text: &str) -> Result<&str, WriteError> {
@@ -323,6 +434,40 @@ mod tests {
             run.write(&mut bytes).unwrap();
             let again = Run::read_from(&bytes[..], "f".as_ref()).unwrap();
             prop_assert_eq!(again.topics, run.topics);
+        }
+
+        #[test]
+        fn numbers_are_those_of_the_standard_library(
+            text in prop_oneof![
+                "-?[0-9]{0,12}\\.?[0-9]{0,9}(e-?[0-9]{1,2})?",
+                any::<f32>().prop_map(|score| score.to_string()),
+                any::<f64>().prop_map(|score| score.to_string()),
+                "[-+.0-9a-z]{0,6}",
+            ],
+        ) {
+            let theirs = text.parse::<f64>().ok();
+            prop_assert_eq!(number(&text).map(f64::to_bits), theirs.map(f64::to_bits));
+        }
+
+        #[test]
+        fn a_line_says_the_same_whatever_the_lines_before(
+            lines in proptest::collection::vec("[ab ]?[ab]{0,2}[ \t]{1,2}Q0? {0,2}[ab]{0,2} 1 2 [xy]", 1..9),
+        ) {
+            let mut beginning = None;
+            for line in &lines {
+                let said = |line: Line<'_>| format!("{} {} {}", line.topic, line.id, line.tag);
+                let after = columns_after(line, &mut beginning).map(said).ok();
+                prop_assert_eq!(after, columns(line).map(said).ok());
+            }
+        }
+
+        #[test]
+        fn columns_are_parted_as_by_the_standard_library(
+            line in "([a-z\u{0}-\u{20}é]{0,4}[ \t]{0,2}){0,12}",
+        ) {
+            let mut rest = line.as_str();
+            let ours: Vec<&str> = std::iter::from_fn(|| next_column(&mut rest)).collect();
+            prop_assert_eq!(ours, line.split_ascii_whitespace().collect::<Vec<_>>());
         }
 
         #[test]

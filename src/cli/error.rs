@@ -39,13 +39,24 @@ pub(super) struct Damaged {
     pub(super) hints: Vec<String>,
 }
 
+/// A command that did all it should, and found what it was told to refuse.
+#[derive(Debug, thiserror::Error)]
+#[error("bar not met: {0}")]
+pub(super) struct BarsNotMet(pub(super) String);
+
 /// Says what stopped the command. A reader of our output that has seen enough is no failure.
 pub(super) fn report(error: &anyhow::Error, ui: Ui) -> ExitCode {
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
     ui.error(message(error), &hints(error));
-    if error.is::<Interrupted>() { ExitCode::from(130) } else { ExitCode::FAILURE }
+    if error.is::<Interrupted>() {
+        ExitCode::from(130)
+    } else if error.is::<BarsNotMet>() {
+        ExitCode::from(3)
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {

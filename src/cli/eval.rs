@@ -6,15 +6,16 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use dense_eval::{
-    ByLanguage, Collection, DenseRetriever, Measure, Pool, Qrels, Report, Retriever, Run, Settings,
-    Topic, dense_settings, evaluate, ranked_settings,
+    ByLanguage, Collection, DenseRetriever, Evaluator, Measure, Missing, Pool, Qrels, Report,
+    Retriever, RunReport, Settings, Topic, dense_settings, ranked_settings,
 };
 use dense_indexer::{Analyzers, Detector};
 use dense_plugin::{Encoder, LanguageTag, Role, Text};
 use ndarray::Array2;
 
+use super::compare;
 use super::models::ModelOptions;
 use super::ui::Ui;
 use crate::retrievers::{Bm25Retriever, HybridRetriever, full_text, language_of};
@@ -35,8 +36,12 @@ const RUN_DEPTH: usize = 1000;
 #[command(after_help = "Examples:
   tdense eval --data xquad-r
   tdense eval --data tydiqa-r --systems bm25,dense --measures AP,nDCG@10 --json
-  tdense eval --run bm25.trec --qrels qrels.txt")]
+  tdense eval --run bm25.trec --qrels qrels.txt
+  tdense eval compare old.json new.json")]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Options {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// A collection, or a folder of collections
     #[arg(long, value_name = "DIR", required_unless_present = "run")]
     data: Option<PathBuf>,
@@ -46,7 +51,8 @@ pub(super) struct Options {
     /// What to compare
     #[arg(long, value_delimiter = ',', default_value = "bm25,dense,hybrid", requires = "data")]
     systems: Vec<System>,
-    /// What to measure: AP, AP@k, nDCG@k, R@k, RR, RR@k, P@k
+    /// What to measure: AP, nDCG, RR, Judged, each also with a cutoff as in AP@100; R@k, P@k,
+    /// Success@k, Rprec; with a least grade as in AP(rel=2)@100
     #[arg(long, value_delimiter = ',', default_value = "AP,nDCG@10,R@100,RR")]
     measures: Vec<Measure>,
     /// Write each system's ranking to DIR/<collection>.<system>.trec
@@ -58,11 +64,22 @@ pub(super) struct Options {
     /// The judgements for --run, as TREC or BEIR writes them
     #[arg(long, value_name = "FILE", requires = "run")]
     qrels: Option<PathBuf>,
-    /// One JSON object instead of tables
+    /// Leave out judged topics that the run does not answer, as `trec_eval` does without -c; else
+    /// they count as 0
+    #[arg(long, requires = "run")]
+    answered_only: bool,
+    /// One JSON object instead of tables, with the values of every topic
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     model: ModelOptions,
+}
+
+/// What is done with results that are there.
+#[derive(Debug, Subcommand)]
+enum Instead {
+    /// Compare two systems, models or dates, language by language, with significance
+    Compare(compare::Options),
 }
 
 /// What can be compared.
@@ -74,6 +91,9 @@ enum System {
 }
 
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
+    if let Some(Instead::Compare(options)) = &options.instead {
+        return compare::run(options, ui);
+    }
     match (&options.data, &options.run, &options.qrels) {
         (Some(data), ..) => measure_collections(data, options, ui),
         (None, Some(run), Some(qrels)) => score_run(run, qrels, options, ui),
@@ -82,21 +102,22 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
 }
 
 fn score_run(run: &Path, qrels: &Path, options: &Options, ui: Ui) -> anyhow::Result<()> {
-    let run = Run::read(run)?;
     let qrels = Qrels::read(qrels)?;
-    if !qrels.topics().any(|topic| run.hits(topic).is_some()) {
+    let missing = if options.answered_only { Missing::LeftOut } else { Missing::Zero };
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let evaluator = Evaluator::new(&qrels, &options.measures).missing(missing).threads(threads);
+    let scores = evaluator.read_run(run)?;
+    if scores.answered == 0 {
         bail!("the run answers none of the topics that the qrels judge");
     }
-    let values = evaluate(&run, &qrels, &options.measures);
+    let (name, values) = (&scores.name, &scores.evaluation);
     let mean = values.mean().context("the qrels judge no topic")?;
     let named = values.measures().iter().map(ToString::to_string).zip(mean);
     if options.json {
-        let scores: serde_json::Map<_, _> = named.map(|(name, mean)| (name, mean.into())).collect();
-        let scores =
-            serde_json::json!({ "run": run.name(), "topics": values.len(), "scores": scores });
-        return Ok(ui.json(&scores)?);
+        let report = RunReport::new(name, values).context("the qrels judge no topic")?;
+        return Ok(ui.json(&report)?);
     }
-    ui.line(format_args!("{}, {} topics", run.name(), values.len()))?;
+    ui.line(format_args!("{name}, {} topics", values.len()))?;
     for (name, mean) in named {
         ui.line(format_args!("{name:<10} {mean:.4}"))?;
     }
@@ -125,6 +146,7 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
     for collection in &collections {
         let measured = Measured { collection, options, ui };
         measured.add_to(&mut report, encoder.as_deref())?;
+        report.add_groups(collection);
     }
     let shown = if options.json { report.to_json() } else { report.to_string() };
     Ok(ui.line(shown.trim_end())?)

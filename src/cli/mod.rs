@@ -3,6 +3,7 @@
 
 mod build;
 mod check;
+mod compare;
 mod error;
 mod eval;
 mod fields;
@@ -29,7 +30,10 @@ use self::ui::{Ui, Verbosity};
 /// Dense multilingual search inside Tantivy: index, search and evaluate text.
 #[derive(Debug, Parser)]
 #[command(name = "tdense", version, about, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong arguments, 130 stopped by Ctrl-C.")]
+#[command(
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong arguments, 3 a stated bar not met, \
+                        130 stopped by Ctrl-C."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -1,16 +1,24 @@
 //! What was measured, as one value: a table for people, JSON for programs.
 //!
-//! Invariant: all systems of a row were measured on the same number of topics and passages.
+//! Invariant: all systems of a row were measured on the same topics, and the same number of passages.
 
+mod bar;
+mod comparison;
+mod run;
 mod text;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evaluation::ByLanguage;
+use crate::collection::Collection;
+use crate::evaluation::{ByLanguage, Evaluation};
 use crate::measure::Measure;
 use crate::settings::Settings;
+
+pub use bar::{Bar, BarError};
+pub use comparison::{ComparedLanguage, ComparedMean, Comparison, ComparisonError, Side};
+pub use run::RunReport;
 
 /// The scores of several systems, by language and by setting.
 ///
@@ -60,6 +68,42 @@ pub struct LanguageRow {
     pub passages: usize,
     /// The scores, by system.
     pub scores: BTreeMap<String, Scores>,
+    /// What the scores are means of.
+    #[serde(default, skip_serializing_if = "ByTopic::is_empty")]
+    pub by_topic: ByTopic,
+}
+
+/// Values topic by topic: all lists are in the order of `ids`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ByTopic {
+    /// The topics.
+    pub ids: Vec<String>,
+    /// What the topics ask for: those of several languages that ask the same have the same group.
+    /// Empty if nothing is known about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// The values, by system and measure.
+    pub scores: BTreeMap<String, BTreeMap<String, Vec<f64>>>,
+}
+
+impl ByTopic {
+    /// Whether no topic is known: releases before this one kept the means alone.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    fn ids_of(values: &Evaluation) -> Vec<String> {
+        values.iter().map(|(topic, _)| topic.to_owned()).collect()
+    }
+
+    /// The values must be of the same topics as those that are there.
+    fn insert(&mut self, system: &str, values: &Evaluation) {
+        self.ids = Self::ids_of(values);
+        let of_measure = |at: usize| values.iter().map(|(_, values)| values[at]).collect();
+        let measures = values.measures().iter().enumerate();
+        let measures = measures.map(|(at, measure)| (measure.to_string(), of_measure(at)));
+        self.scores.insert(system.to_owned(), measures.collect());
+    }
 }
 
 /// One system in the three settings, by one measure.
@@ -124,13 +168,15 @@ impl Report {
             let at = at.unwrap_or_else(|at| {
                 let (topics, passages) = (new.topics, new.passages);
                 let language = language.to_owned();
-                let row = LanguageRow { language, topics, passages, scores: BTreeMap::new() };
+                let (scores, by_topic) = (BTreeMap::new(), ByTopic::default());
+                let row = LanguageRow { language, topics, passages, scores, by_topic };
                 self.languages.insert(at, row);
                 at
             });
             let named =
                 self.measures.iter().map(ToString::to_string).zip(new.values.iter().copied());
             self.languages[at].scores.insert(system.to_owned(), named.collect());
+            self.languages[at].by_topic.insert(system, &new.by_topic);
         }
         self.update_mean();
         Ok(())
@@ -148,7 +194,8 @@ impl Report {
             if row.scores.contains_key(&system) {
                 return Err(ReportError::Twice { system, language });
             }
-            if (row.topics, row.passages) != (new.topics, new.passages) {
+            let other_topics = row.by_topic.ids != ByTopic::ids_of(&new.by_topic);
+            if other_topics || row.passages != new.passages {
                 return Err(ReportError::Pool { system, language });
             }
         }
@@ -210,6 +257,44 @@ impl Report {
         Ok(())
     }
 
+    /// Says of the topics so far what they ask for, so that [`Comparison`] takes those of several languages
+    /// that ask the same as one observation. A language of which any topic names no group is left
+    /// as it is.
+    pub fn add_groups(&mut self, collection: &Collection) {
+        let topics = collection.topics.iter();
+        let groups: BTreeMap<&str, &str> =
+            topics.filter_map(|topic| Some((topic.id.as_str(), topic.group.as_deref()?))).collect();
+        for LanguageRow { by_topic, .. } in &mut self.languages {
+            let of = |id: &String| groups.get(id.as_str()).map(|group| (*group).to_owned());
+            if let Some(groups) = by_topic.ids.iter().map(of).collect() {
+                by_topic.groups = groups;
+            }
+        }
+    }
+
+    /// Reads what [`Report::to_json`] or [`RunReport::to_json`] wrote; a run becomes a report of one
+    /// language, `all`.
+    ///
+    /// # Errors
+    /// If the text is neither.
+    pub fn from_json(json: &str) -> serde_json::Result<Self> {
+        let value: serde_json::Value = serde_json::from_str(json)?;
+        if value.get("run").is_some() {
+            return serde_json::from_value::<RunReport>(value).map(Self::from);
+        }
+        serde_json::from_value(value)
+    }
+
+    /// The systems, in the order in which they were added.
+    pub fn systems(&self) -> &[String] {
+        &self.systems
+    }
+
+    /// The measures, in the order of the tables.
+    pub fn measures(&self) -> &[Measure] {
+        &self.measures
+    }
+
     /// The whole report as one JSON object on one line.
     #[expect(clippy::missing_panics_doc, reason = "all keys are strings, so it cannot fail")]
     pub fn to_json(&self) -> String {
@@ -242,18 +327,22 @@ pub enum ReportError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::LanguageScores;
+    use crate::evaluation::{Evaluation, LanguageScores};
 
     fn scores(measures: &[&str], rows: &[(&str, usize, usize, &[f64])]) -> ByLanguage {
+        let measures: Vec<Measure> = measures.iter().map(|m| m.parse().unwrap()).collect();
         ByLanguage {
-            measures: measures.iter().map(|m| m.parse().unwrap()).collect(),
             rows: rows
                 .iter()
                 .map(|&(language, topics, passages, values)| {
-                    let values = values.to_vec();
-                    (language.to_owned(), LanguageScores { topics, passages, values })
+                    let mut by_topic = Evaluation::new(&measures);
+                    for topic in 0..topics {
+                        by_topic.insert(&format!("{language}{topic}"), values.to_vec());
+                    }
+                    (language.to_owned(), LanguageScores::new(by_topic, passages).unwrap())
                 })
                 .collect(),
+            measures,
         }
     }
 
@@ -360,7 +449,8 @@ mod tests {
         report.add("bm25", &scores(&["AP"], &[("am", 1, 2, &[0.5])])).unwrap();
         let json = "{\"collection\":\"water\",\"facts\":{\"model\":\"tiny\"},\"measures\":[\"AP\"],\
                     \"systems\":[\"bm25\"],\"languages\":[{\"language\":\"am\",\"topics\":1,\
-                    \"passages\":2,\"scores\":{\"bm25\":{\"AP\":0.5}}}],\
+                    \"passages\":2,\"scores\":{\"bm25\":{\"AP\":0.5}},\
+                    \"by_topic\":{\"ids\":[\"am0\"],\"scores\":{\"bm25\":{\"AP\":[0.5]}}}}],\
                     \"mean\":{\"bm25\":{\"AP\":0.5}},\"settings\":[]}";
         assert_eq!(report.to_json(), json);
         assert_eq!(serde_json::from_str::<Report>(json).unwrap(), report);

@@ -10,14 +10,14 @@ use crate::measure::Measure;
 const WIDTH: usize = 100;
 
 /// Columns side by side under one heading; the first row names them.
-struct Group {
-    heading: String,
-    rows: Vec<Vec<String>>,
-    align: Align,
+pub(super) struct Group {
+    pub(super) heading: String,
+    pub(super) rows: Vec<Vec<String>>,
+    pub(super) align: Align,
 }
 
 #[derive(Clone, Copy)]
-enum Align {
+pub(super) enum Align {
     Left,
     Right,
 }
@@ -96,7 +96,11 @@ fn number(value: Option<f64>, digits: usize) -> String {
 }
 
 /// Writes groups side by side, each block of lines starting with the `fixed` ones.
-fn write_tables(f: &mut fmt::Formatter<'_>, fixed: &[Group], groups: &[Group]) -> fmt::Result {
+pub(super) fn write_tables(
+    f: &mut fmt::Formatter<'_>,
+    fixed: &[Group],
+    groups: &[Group],
+) -> fmt::Result {
     let lines =
         |groups: &[Group]| -> Vec<Vec<String>> { groups.iter().map(Group::lines).collect() };
     let width =

@@ -14,7 +14,7 @@ use std::num::NonZeroUsize;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
-use super::plan::{Plan, Ranks, Values};
+use super::plan::{Plan, Ranking, Ranks, Values};
 use super::{Pool, Settings, SettingsError, parallel};
 use crate::collection::Collection;
 use crate::measure::Measure;
@@ -81,7 +81,7 @@ pub fn dense_settings(
     threads: NonZeroUsize,
 ) -> Result<Settings, SettingsError> {
     check(&queries, &passages, collection)?;
-    let plan = Plan::new(collection)?;
+    let plan = Plan::new(collection, measures)?;
     let ranker = Ranker { queries, passages, order: order(collection), pools: plan.pools(), plan };
     let rows = rows_of_block(collection.passages.len());
     let blocks = collection.topics.len().div_ceil(rows);
@@ -180,13 +180,13 @@ impl Ranker<'_> {
             });
         }
         let ranks: Vec<Ranks> = judged
-            .relevant
+            .passages
             .iter()
-            .map(|relevant| {
-                relevant.passage.map_or_else(Ranks::default, |passage| {
+            .map(|judged| {
+                judged.passage.map_or_else(Ranks::default, |passage| {
                     let target = (scores[passage], self.order[passage]);
                     let all = scores.iter().copied().zip(self.order.iter().copied());
-                    let pool = relevant.language.map(|language| {
+                    let pool = judged.language.map(|language| {
                         self.pools[language].iter().map(|&other| (scores[other], self.order[other]))
                     });
                     Ranks {
@@ -196,7 +196,9 @@ impl Ranker<'_> {
                 })
             })
             .collect();
-        Ok(self.plan.values(topic, &ranks, measures))
+        let in_language = self.pools.iter().map(Vec::len).collect();
+        let ranking = Ranking { ranks, in_all: scores.len(), in_language };
+        Ok(self.plan.values(topic, &ranking, measures))
     }
 }
 

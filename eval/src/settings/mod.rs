@@ -95,8 +95,7 @@ impl Settings {
         passages: impl Fn(&str) -> usize,
     ) -> ByLanguage {
         let rows = groups.iter().filter_map(|(language, evaluation)| {
-            let (topics, values) = (evaluation.len(), evaluation.mean()?);
-            let scores = LanguageScores { topics, passages: passages(language), values };
+            let scores = LanguageScores::new(evaluation.clone(), passages(language))?;
             Some((language.clone(), scores))
         });
         ByLanguage { measures: self.measures.clone(), rows: rows.collect() }

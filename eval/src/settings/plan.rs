@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{Settings, SettingsError};
 use crate::collection::Collection;
-use crate::evaluation::{Evaluation, relevant};
+use crate::evaluation::{Evaluation, gain};
 use crate::measure::{Measure, Standing};
 use crate::topics::Topic;
 
@@ -21,21 +21,32 @@ pub(super) struct Plan<'a> {
     topics: Vec<Option<Judged>>,
 }
 
-/// The relevant passages of one topic.
+/// The passages of one topic that matter: the relevant ones, and with them all others that are judged
+/// if a measure asks for these.
 pub(super) struct Judged {
     /// The topic's language, if any passage is written in it.
     own: Option<usize>,
-    pub(super) relevant: Vec<Relevant>,
+    pub(super) passages: Vec<JudgedPassage>,
 }
 
-pub(super) struct Relevant {
+pub(super) struct JudgedPassage {
     /// `None` if the judgements name a passage that the collection lacks.
     pub(super) passage: Option<usize>,
     pub(super) language: Option<usize>,
+    /// 0 is not relevant.
     grade: u32,
 }
 
-/// The ranks of one relevant passage, from 1; `None` if it is not found.
+/// The ranking of one topic, as far as measures ask for it.
+pub(super) struct Ranking {
+    /// Of the topic's judged passages, in their order.
+    pub(super) ranks: Vec<Ranks>,
+    /// How many passages were ranked among all, and among those of each language.
+    pub(super) in_all: usize,
+    pub(super) in_language: Vec<usize>,
+}
+
+/// The ranks of one judged passage, from 1; `None` if it is not found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ranks {
     pub(super) in_language: Option<usize>,
@@ -59,7 +70,11 @@ enum Distance {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(collection: &'a Collection) -> Result<Self, SettingsError> {
+    pub(super) fn new(
+        collection: &'a Collection,
+        measures: &[Measure],
+    ) -> Result<Self, SettingsError> {
+        let all_judged = measures.iter().any(|measure| measure.needs_all_judged());
         let languages = collection.languages();
         let language = |name: Option<&'a str>| languages.binary_search(&name?).ok();
         let mut numbers = HashMap::with_capacity(collection.passages.len());
@@ -74,13 +89,15 @@ impl<'a> Plan<'a> {
             .map(|passage| language(passage.language.as_deref()))
             .collect();
         let judged = |topic: &'a Topic| {
-            let relevant = collection.qrels.of(&topic.id).filter_map(|(id, grade)| {
-                let passage = numbers.get(id).copied();
-                let language = passage.and_then(|passage| language_of[passage]);
-                Some(Relevant { passage, language, grade: relevant(grade)? })
-            });
+            let grades = collection.qrels.of(&topic.id).map(|(id, grade)| (id, gain(grade)));
+            let passages =
+                grades.filter(|(_, grade)| all_judged || *grade > 0).map(|(id, grade)| {
+                    let passage = numbers.get(id).copied();
+                    let language = passage.and_then(|passage| language_of[passage]);
+                    JudgedPassage { passage, language, grade }
+                });
             let own = language(topic.language.as_deref());
-            collection.qrels.has(&topic.id).then(|| Judged { own, relevant: relevant.collect() })
+            collection.qrels.has(&topic.id).then(|| Judged { own, passages: passages.collect() })
         };
         let topics = collection.topics.iter().map(judged).collect();
         Ok(Self { collection, languages, numbers, language_of, topics })
@@ -114,22 +131,23 @@ impl<'a> Plan<'a> {
         self.topics[topic].as_ref()
     }
 
-    /// Measures one topic. `ranks` belong to its relevant passages, in their order.
+    /// Measures one topic.
     pub(super) fn values(
         &self,
         topic: usize,
-        ranks: &[Ranks],
+        ranking: &Ranking,
         measures: &[Measure],
     ) -> Option<Values> {
         let judged = self.judged(topic)?;
         let of = |standing: Standing| measures.iter().map(|m| m.of(&standing)).collect();
-        let both = || judged.relevant.iter().zip(ranks);
+        let both = || judged.passages.iter().zip(&ranking.ranks);
         let mut by_language: Vec<(usize, Vec<f64>)> = judged
             .languages()
             .into_iter()
             .map(|language| {
-                let here = both().filter(|(relevant, _)| relevant.language == Some(language));
-                (language, of(standing(here.map(|(r, ranks)| (ranks.in_language, r.grade)))))
+                let here = both().filter(|(judged, _)| judged.language == Some(language));
+                let here = here.map(|(judged, ranks)| (ranks.in_language, judged.grade));
+                (language, of(standing(here, ranking.in_language[language])))
             })
             .collect();
         let mono = by_language
@@ -140,8 +158,11 @@ impl<'a> Plan<'a> {
             topic,
             mono,
             cross: by_language,
-            multi: of(standing(both().map(|(r, ranks)| (ranks.in_all, r.grade)))),
-            distance: judged.distance(ranks),
+            multi: of(standing(
+                both().map(|(judged, ranks)| (ranks.in_all, judged.grade)),
+                ranking.in_all,
+            )),
+            distance: judged.distance(&ranking.ranks),
         })
     }
 
@@ -188,8 +209,8 @@ impl<'a> Plan<'a> {
 impl Judged {
     /// The languages in which a passage is relevant, sorted.
     pub(super) fn languages(&self) -> Vec<usize> {
-        let mut languages: Vec<usize> =
-            self.relevant.iter().filter_map(|relevant| relevant.language).collect();
+        let relevant = self.passages.iter().filter(|judged| judged.grade > 0);
+        let mut languages: Vec<usize> = relevant.filter_map(|judged| judged.language).collect();
         languages.sort_unstable();
         languages.dedup();
         languages
@@ -199,16 +220,18 @@ impl Judged {
         if self.languages().len() < 2 {
             return Distance::NotAsked;
         }
-        let ranks: Option<Vec<usize>> = ranks.iter().map(|ranks| ranks.in_all).collect();
+        let relevant = self.passages.iter().zip(ranks).filter(|(judged, _)| judged.grade > 0);
+        let ranks: Option<Vec<usize>> = relevant.map(|(_, ranks)| ranks.in_all).collect();
         let ends = ranks.and_then(|ranks| Some((*ranks.iter().min()?, *ranks.iter().max()?)));
         ends.map_or(Distance::NotFound, |(best, worst)| Distance::Ranks(worst - best))
     }
 }
 
-fn standing(ranks: impl Iterator<Item = (Option<usize>, u32)>) -> Standing {
+fn standing(ranks: impl Iterator<Item = (Option<usize>, u32)>, retrieved: usize) -> Standing {
     let (found, missed): (Vec<_>, Vec<_>) = ranks.partition(|(rank, _)| rank.is_some());
     Standing::new(
         found.into_iter().filter_map(|(rank, grade)| Some((rank?, grade))),
         missed.into_iter().map(|(_, grade)| grade),
+        retrieved,
     )
 }

@@ -5,7 +5,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::plan::{Judged, Plan, Ranks};
+use super::plan::{Judged, Plan, Ranking, Ranks};
 use super::{Settings, SettingsError, parallel};
 use crate::collection::Collection;
 use crate::measure::Measure;
@@ -40,19 +40,23 @@ pub fn ranked_settings<F>(
 where
     F: Fn(&Topic, Pool<'_>) -> Result<Vec<Hit>, RetrieveError> + Sync,
 {
-    let plan = Plan::new(collection)?;
+    let plan = Plan::new(collection, measures)?;
     settings(&plan, measures, threads, |seen, topic, judged| {
         let all = resolve(&plan, topic, search(topic, Pool::All)?, None, seen)?;
-        let mut ranks = walk(&plan, judged, &all);
+        let mut ranking = walk(&plan, judged, &all);
         for language in judged.languages() {
             let hits = search(topic, Pool::Language(plan.languages()[language]))?;
             let here = walk(&plan, judged, &resolve(&plan, topic, hits, Some(language), seen)?);
-            let of_language = judged.relevant.iter().map(|r| r.language == Some(language));
-            for ((ranks, here), _) in ranks.iter_mut().zip(here).zip(of_language).filter(|x| x.1) {
-                ranks.in_language = here.in_language;
+            ranking.in_language[language] = here.in_language[language];
+            for ((judged, ranks), here) in
+                judged.passages.iter().zip(&mut ranking.ranks).zip(here.ranks)
+            {
+                if judged.language == Some(language) {
+                    ranks.in_language = here.in_language;
+                }
             }
         }
-        Ok(ranks)
+        Ok(ranking)
     })
 }
 
@@ -68,7 +72,7 @@ pub fn pooled_settings(
     threads: NonZeroUsize,
     retriever: &(dyn Retriever + Sync),
 ) -> Result<Settings, SettingsError> {
-    let plan = Plan::new(collection)?;
+    let plan = Plan::new(collection, measures)?;
     settings(&plan, measures, threads, |seen, topic, judged| {
         let hits = retriever.retrieve(topic, collection.passages.len())?;
         Ok(walk(&plan, judged, &resolve(&plan, topic, hits, None, seen)?))
@@ -79,7 +83,7 @@ fn settings(
     plan: &Plan<'_>,
     measures: &[Measure],
     threads: NonZeroUsize,
-    ranks: impl Fn(&mut [bool], &Topic, &Judged) -> Result<Vec<Ranks>, SettingsError> + Sync,
+    rank: impl Fn(&mut [bool], &Topic, &Judged) -> Result<Ranking, SettingsError> + Sync,
 ) -> Result<Settings, SettingsError> {
     let Collection { topics, passages, .. } = plan.collection;
     let seen = || vec![false; passages.len()];
@@ -87,8 +91,8 @@ fn settings(
         let Some(judged) = plan.judged(topic) else {
             return Ok(None);
         };
-        let ranks = ranks(seen, &topics[topic], judged)?;
-        Ok::<_, SettingsError>(plan.values(topic, &ranks, measures))
+        let ranking = rank(seen, &topics[topic], judged)?;
+        Ok::<_, SettingsError>(plan.values(topic, &ranking, measures))
     })?;
     Ok(plan.settings(measures, values.into_iter().flatten().collect()))
 }
@@ -130,13 +134,13 @@ fn resolve(
     wrong.map_or(Ok(ranking), Err)
 }
 
-/// Where the relevant passages stand in a ranking, and in what is left of it in their language.
-fn walk(plan: &Plan<'_>, judged: &Judged, ranking: &[usize]) -> Vec<Ranks> {
-    let relevant = judged.relevant.iter().map(|relevant| relevant.passage).zip(0_usize..);
+/// Where the judged passages stand in a ranking, and in what is left of it in their language.
+fn walk(plan: &Plan<'_>, judged: &Judged, ranking: &[usize]) -> Ranking {
+    let passages = judged.passages.iter().map(|judged| judged.passage).zip(0_usize..);
     let mut wanted: Vec<(usize, usize)> =
-        relevant.filter_map(|(passage, at)| Some((passage?, at))).collect();
+        passages.filter_map(|(passage, at)| Some((passage?, at))).collect();
     wanted.sort_unstable();
-    let mut ranks = vec![Ranks::default(); judged.relevant.len()];
+    let mut ranks = vec![Ranks::default(); judged.passages.len()];
     let mut of_language = vec![0; plan.languages().len()];
     for (rank, &passage) in (1..).zip(ranking) {
         let language = plan.language_of(passage);
@@ -148,5 +152,5 @@ fn walk(plan: &Plan<'_>, judged: &Judged, ranking: &[usize]) -> Vec<Ranks> {
             ranks[wanted[found].1] = Ranks { in_all: Some(rank), in_language };
         }
     }
-    ranks
+    Ranking { ranks, in_all: ranking.len(), in_language: of_language }
 }

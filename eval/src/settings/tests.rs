@@ -15,7 +15,7 @@ use crate::run::{Hit, Run};
 use crate::topics::Topic;
 
 fn measures() -> Vec<Measure> {
-    ["AP", "nDCG@3", "RR", "R@2"].map(|m| m.parse().unwrap()).into()
+    ["AP", "nDCG@3", "RR", "R@2", "AP(rel=2)", "Judged@3"].map(|m| m.parse().unwrap()).into()
 }
 
 fn threads(count: usize) -> NonZeroUsize {

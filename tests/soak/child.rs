@@ -1,4 +1,4 @@
-//! What runs in processes of its own, each as a test that is ignored otherwise. They tell what they
+//! What runs in processes of its own, each as a test that does nothing in this one. They tell what they
 //! do on stderr, a line each.
 
 use std::io::{self, Read, Write};
@@ -19,7 +19,6 @@ pub(super) fn tell(what: &str) {
 }
 
 #[test]
-#[ignore = "started by `kills`, in a process of its own"]
 fn writes_until_it_is_killed() {
     let Some(folder) = child_folder() else { return };
     let mut chance = Chance(child_seed());
@@ -64,7 +63,6 @@ fn writes_until_it_is_killed() {
 }
 
 #[test]
-#[ignore = "started by `concurrency`, in a process of its own"]
 fn reads_until_its_input_ends() {
     let Some(folder) = child_folder() else { return };
     let mut chance = Chance(child_seed());
@@ -95,7 +93,6 @@ fn reads_until_its_input_ends() {
 }
 
 #[test]
-#[ignore = "started by `concurrency`, in a process of its own"]
 fn does_everything_at_once() {
     let Some(folder) = child_folder() else { return };
     concurrency::everything_at_once(&folder, child_seed());

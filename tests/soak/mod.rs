@@ -6,7 +6,7 @@
 //! are printed.
 //!
 //! Parts of it are processes of their own: this program started again, as one of the tests in
-//! [`child`], which are ignored otherwise.
+//! [`child`], which do nothing in this one.
 
 mod check;
 mod child;
@@ -143,7 +143,7 @@ fn stale_files(index: &DenseIndex, folder: &Path) -> Vec<String> {
 fn another_process(test: &str, folder: &Path, seed: u64) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "--nocapture", "--test-threads=1"])
         .arg(format!("soak::child::{test}"))
         .env(FOLDER, folder)
         .env(SEED, seed.to_string())

@@ -101,10 +101,15 @@ fn arrays(parts: &AnnParts) -> Option<GraphArrays> {
     Some(GraphArrays { m, levels, neighbours, entry: entry.checked_sub(1) })
 }
 
+/// Whether products and distances between such vectors fit `f32`.
+pub(super) fn fits(vector: &[f32]) -> bool {
+    super::kernel::dot(vector, vector) < 1e30
+}
+
 /// Rows whose distances do not fit `f32` have no order that a graph could be built by.
 pub(super) fn check_lengths(rows: &RowsView) -> Result<(), AnnError> {
     let mut fit = true;
-    rows.for_each(0..rows.rows(), |_, row| fit &= super::kernel::dot(row, row) < 1e30);
+    rows.for_each(0..rows.rows(), |_, row| fit &= fits(row));
     let known = rows.inverse_norms().is_none_or(|norms| norms.iter().all(|norm| norm.is_finite()));
     if fit && known { Ok(()) } else { Err(AnnError::Rows { what: "their lengths do not fit 32-bit floats" }) }
 }

@@ -5,6 +5,7 @@
 //! Left out on purpose: indexes of FAISS's own making (`factory(...)`), whose bytes FAISS reads. FAISS
 //! trusts them; here only their checksum does not.
 
+#[cfg(feature = "faiss")]
 use std::sync::Arc;
 
 use tantivy::directory::OwnedBytes;
@@ -141,7 +142,8 @@ mod parts {
 
     pub(super) fn changed(bytes: &[u8]) {
         let mut bytes = bytes.iter().copied();
-        let built = built(bytes.next().unwrap_or(0));
+        let first = bytes.next().unwrap_or(0);
+        let built = built(first);
         let mut parts = built.parts.clone();
         for _ in 0..64 {
             if change(&mut parts, &mut bytes).is_none() {
@@ -150,6 +152,10 @@ mod parts {
         }
         if let Ok(index) = built.backend.open(&parts, built.rows.clone()) {
             search(index.as_ref());
+        }
+        // Building takes a hundred times as long as opening: a few get that far.
+        if first < 225 {
+            return;
         }
         // To be built on, an index must be just as sound.
         let base = Some(crate::ann::Base { parts: &parts, rows: ROWS });
@@ -260,7 +266,7 @@ mod tests {
         #[cfg(feature = "faiss")]
         #[test]
         fn a_small_change_of_an_index_is_refused_or_does_no_harm(
-            built in 0u8..15,
+            built in any::<u8>(),
             changes in prop::collection::vec((0u8..5, any::<u8>(), any::<u32>(), -2i32..305), 1..6),
         ) {
             let mut bytes = vec![built];

@@ -101,7 +101,9 @@ impl AnnIndex for FactoryIndex {
         let rescore = params.rescore.unwrap_or(RESCORE).max(1);
         let candidates = wanted.saturating_mul(rescore).min(passing);
         let ef = params.ef_search.unwrap_or(EF).max(candidates);
+        // FAISS's own walks do not end where a distance is not a number.
         if wanted > 0
+            && graph::fits(query)
             && let Some(ef) = plan::walk(rows, passing, candidates, ef)
         {
             // Fewer rows pass, so more lists are read for as many of them.
@@ -141,6 +143,19 @@ mod tests {
                 assert!(right >= 3, "{description} {metric:?}: {found:?} {truth:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_query_too_large_for_floats_is_compared_with_all_rows() {
+        let rows = conformance::sample_rows(700, 8, Metric::Dot, Element::F32);
+        let backend = Factory::new("HNSW8", rows.dim(), Metric::Dot).unwrap();
+        let mut parts = AnnParts::default();
+        let job = BuildJob { rows: &rows, base: None, threads: 2 };
+        backend.build(&job, &mut parts).unwrap();
+        let index = backend.open(&parts, rows.clone()).unwrap();
+        let params = SearchParams { ef_search: Some(1), ..SearchParams::default() };
+        let query = [3e38, -3e38, 3e38, -3e38, 3e38, -3e38, 3e38, 3e38];
+        assert_eq!(index.search(&query, 3, &Accept::All, &params).unwrap().len(), 3);
     }
 
     #[test]

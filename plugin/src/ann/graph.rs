@@ -102,10 +102,15 @@ fn arrays(parts: &AnnParts) -> Option<GraphArrays> {
     Some(GraphArrays { m, levels, neighbours, entry: entry.checked_sub(1) })
 }
 
+/// Whether products and distances between such vectors fit `f32`.
+pub(super) fn fits(vector: &[f32]) -> bool {
+    super::kernel::dot(vector, vector) < 1e30
+}
+
 /// Rows whose distances do not fit `f32` have no order that a graph could be built by.
 pub(super) fn check_lengths(rows: &RowsView) -> Result<(), AnnError> {
     let mut fit = true;
-    rows.for_each(0..rows.rows(), |_, row| fit &= super::kernel::dot(row, row) < 1e30);
+    rows.for_each(0..rows.rows(), |_, row| fit &= fits(row));
     let known = rows.inverse_norms().is_none_or(|norms| norms.iter().all(|norm| norm.is_finite()));
     if fit && known {
         Ok(())
@@ -233,6 +238,33 @@ mod tests {
                 .insert("neighbours".to_owned(), tantivy::directory::OwnedBytes::new(bytes));
             let error = backend.open(&damaged, rows.clone()).unwrap_err();
             assert!(matches!(error, AnnError::Parts { .. }), "{error}");
+        }
+    }
+
+    /// Rows past what f16 can hold, and a query whose products with them are infinite or no numbers.
+    #[test]
+    fn numbers_too_large_for_floats_keep_no_walk_from_its_end() {
+        let numbers = |scale: f32| {
+            let sample = conformance::sample_rows(700, 8, Metric::Dot, Element::F32);
+            let mut flat = Vec::new();
+            sample.for_each(0..700, |_, row| flat.extend(row.iter().map(|x| x * scale)));
+            crate::Vectors::from_flat(crate::Dim::new(8).unwrap(), flat).unwrap()
+        };
+        for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
+            for codes in [None, Some(Element::F16), Some(Element::Int8)] {
+                let rows = RowsView::from_vectors(&numbers(1e6), metric, Element::F32);
+                let backend = Graph::new(4, 10, codes);
+                let mut parts = AnnParts::default();
+                let job = BuildJob { rows: &rows, base: None, threads: 2 };
+                backend.build(&job, &mut parts).unwrap();
+                let index = backend.open(&parts, rows.clone()).unwrap();
+                let params = SearchParams { ef_search: Some(1), ..SearchParams::default() };
+                for query in [[3e38, -3e38, 3e38, -3e38, 1.0, 1.0, 3e38, 0.0], [1e-45; 8], [1.0; 8]]
+                {
+                    let found = index.search(&query, 3, &Accept::All, &params).unwrap();
+                    assert_eq!(found.len(), 3, "{metric:?} {codes:?} {query:?}");
+                }
+            }
         }
     }
 

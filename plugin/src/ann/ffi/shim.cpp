@@ -29,6 +29,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <queue>
 #include <vector>
@@ -177,7 +178,13 @@ void decode_f16(const uint16_t* from, float* to, size_t n) {
     }
 }
 
-/// Distances between a query, or a row, and rows.
+/// A distance that is no number is the farthest: numbers too large for floats make one, and FAISS's walk
+/// would neither find it in its heap nor end.
+inline float ordered(float distance) {
+    return std::isnan(distance) ? std::numeric_limits<float>::infinity() : distance;
+}
+
+/// Distances between a query, or a row, and rows. None of them is NaN.
 struct RowsDistance : DistanceComputer {
     const TdRows rows;
     explicit RowsDistance(const TdRows& rows) : rows(rows) {}
@@ -220,23 +227,27 @@ struct F32Distance final : RowsDistance {
         return squared ? faiss::fvec_L2sqr(a, b, rows.dim) : -faiss::fvec_inner_product(a, b, rows.dim);
     }
     float operator()(idx_t i) override {
-        return of(query, row(i)) * factor(i);
+        return ordered(of(query, row(i)) * factor(i));
     }
     float symmetric_dis(idx_t i, idx_t j) override {
-        return of(row(i), row(j)) * factor(i) * factor(j);
+        return ordered(of(row(i), row(j)) * factor(i) * factor(j));
     }
     void distances_batch_4(
             const idx_t i0, const idx_t i1, const idx_t i2, const idx_t i3,
             float& d0, float& d1, float& d2, float& d3) override {
         if (squared) {
             faiss::fvec_L2sqr_batch_4(query, row(i0), row(i1), row(i2), row(i3), rows.dim, d0, d1, d2, d3);
+            d0 = ordered(d0);
+            d1 = ordered(d1);
+            d2 = ordered(d2);
+            d3 = ordered(d3);
             return;
         }
         faiss::fvec_inner_product_batch_4(query, row(i0), row(i1), row(i2), row(i3), rows.dim, d0, d1, d2, d3);
-        d0 = -d0 * factor(i0);
-        d1 = -d1 * factor(i1);
-        d2 = -d2 * factor(i2);
-        d3 = -d3 * factor(i3);
+        d0 = ordered(-d0 * factor(i0));
+        d1 = ordered(-d1 * factor(i1));
+        d2 = ordered(-d2 * factor(i2));
+        d3 = ordered(-d3 * factor(i3));
     }
 };
 
@@ -265,11 +276,11 @@ struct F16Distance final : RowsDistance {
         return squared ? squared_f32_f16(a, b, rows.dim) : -dot_f32_f16(a, b, rows.dim);
     }
     float operator()(idx_t i) override {
-        return of(query, row(i)) * factor(i);
+        return ordered(of(query, row(i)) * factor(i));
     }
     float symmetric_dis(idx_t i, idx_t j) override {
         decode_f16(row(i), other.data(), rows.dim);
-        return of(other.data(), row(j)) * factor(i) * factor(j);
+        return ordered(of(other.data(), row(j)) * factor(i) * factor(j));
     }
 };
 
@@ -307,9 +318,9 @@ struct I8Distance final : RowsDistance {
     float of(float dot, float a_squared, const int8_t* b, float b_scale, idx_t i) const {
         if (squared) {
             float b_squared = b_scale * b_scale * float(dot_i8_i8(b, b, rows.dim));
-            return a_squared + b_squared - 2 * dot;
+            return ordered(a_squared + b_squared - 2 * dot);
         }
-        return -dot * factor(i);
+        return ordered(-dot * factor(i));
     }
     float operator()(idx_t i) override {
         float scale = rows.scales[i];
@@ -320,7 +331,7 @@ struct I8Distance final : RowsDistance {
         float scale = rows.scales[i], other = rows.scales[j];
         float dot = float(dot_i8_i8(row(i), row(j), rows.dim)) * scale * other;
         if (!squared) {
-            return -dot * factor(i) * factor(j);
+            return ordered(-dot * factor(i) * factor(j));
         }
         float own = scale * scale * float(dot_i8_i8(row(i), row(i), rows.dim));
         return of(dot, own, row(j), other, j);

@@ -1,7 +1,17 @@
 //! Approximate search inside Tantivy, against FAISS itself and against other crates, on real vectors.
 //!
 //! `data` encodes the texts, once; each other subcommand prints Markdown tables of what it measured. Comparisons are
-//! of one run, its timings in turns.
+//! of one run, its timings in turns. From this folder:
+//!
+//! ```text
+//! cargo build --release --target-dir ../../target
+//! ../../target/release/ann-bench data --data DIR
+//! ../../target/release/ann-bench curves --set xquad-r --plot xquad.svg --out results.jsonl
+//! ../../target/release/ann-bench curves --plot short.svg --out results.jsonl
+//! ../../target/release/ann-bench build --threads 1 --rounds 3 --out results.jsonl
+//! ```
+//!
+//! Invariant: every system gets the same rows and queries, and its answers are judged by the same sums.
 
 mod child;
 mod clock;
@@ -23,9 +33,7 @@ use clap::{Args, Parser, Subcommand};
 use etcetera::BaseStrategy;
 
 use clock::Clock;
-use commands::{Bench, build, curves, scale};
-#[cfg(feature = "ours")]
-use commands::{filter, merge, open, size, threads};
+use commands::{Bench, build, curves, filter, merge, open, scale, size, threads};
 use data::{SHORT, Set, Store};
 use report::Report;
 use systems::{Kind, Shelf};
@@ -86,21 +94,16 @@ enum Command {
     /// Recall against speed of every system, one thread
     Curves(curves::Options),
     /// Filters that few or many pass
-    #[cfg(feature = "ours")]
     Filter(filter::Options),
     /// Several threads against one
-    #[cfg(feature = "ours")]
     Threads(threads::Options),
     /// Processor seconds of building
     Build(build::Options),
     /// A merge against building anew
-    #[cfg(feature = "ours")]
     Merge(merge::Options),
     /// Sizes of files
-    #[cfg(feature = "ours")]
     Size(size::Options),
     /// Opening in a fresh process: time and memory
-    #[cfg(feature = "ours")]
     Open(open::Options),
     /// Growth from 25,000 to 400,000 rows
     Scale(scale::Options),
@@ -128,16 +131,11 @@ fn main() -> anyhow::Result<()> {
     let mut bench = options.bench(store)?;
     match &command {
         Command::Curves(options) => curves::run(&mut bench, options),
-        #[cfg(feature = "ours")]
         Command::Filter(options) => filter::run(&mut bench, options),
-        #[cfg(feature = "ours")]
         Command::Threads(options) => threads::run(&mut bench, options),
         Command::Build(options) => build::run(&mut bench, options),
-        #[cfg(feature = "ours")]
         Command::Merge(options) => merge::run(&mut bench, options),
-        #[cfg(feature = "ours")]
         Command::Size(options) => size::run(&mut bench, options),
-        #[cfg(feature = "ours")]
         Command::Open(options) => open::run(&mut bench, options),
         Command::Scale(options) => scale::run(&mut bench, options),
         Command::Data { .. } | Command::Child => Ok(()),

@@ -44,7 +44,7 @@ pub(crate) fn curves(file: &Path, title: &str, curves: &[Curve]) -> anyhow::Resu
         ("recall@10", "queries a second"),
         LEAST_RECALL..1.0,
         (least..most).log_scale(),
-        &lines,
+        (&lines, SeriesLabelPosition::LowerLeft),
     )?;
     Ok(root.present()?)
 }
@@ -62,9 +62,15 @@ pub(crate) fn scaling(file: &Path, all: &[Scaled], configs: &[Config]) -> anyhow
         let rows = lines.iter().flat_map(|line| &line.points).map(|point| point.0);
         let (first, last) = rows.fold((f64::MAX, 0.0_f64), |(a, b), x| (a.min(x), b.max(x)));
         let x = (first..last.max(first * 2.0)).log_scale();
-        chart(&area, name, ("rows", name), x, (least..most).log_scale(), &lines)?;
+        let legend = (&*lines, SeriesLabelPosition::UpperLeft);
+        chart(&area, name, ("rows", name), x, (least..most).log_scale(), legend)?;
     }
     Ok(root.present()?)
+}
+
+/// A number at an axis.
+fn short(number: f64) -> String {
+    if number >= 100.0 { format!("{number:.0}") } else { format!("{number:.2}") }
 }
 
 /// The range of all values, with a margin.
@@ -75,13 +81,13 @@ fn range(lines: &[Line]) -> Option<(f64, f64)> {
     Some((least * 0.8, most * 1.25))
 }
 
-fn chart<'a, X, Y>(
-    area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>,
+fn chart<X, Y>(
+    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
     title: &str,
     (x_name, y_name): (&str, &str),
     x: X,
     y: Y,
-    lines: &[Line],
+    (lines, legend): (&[Line], SeriesLabelPosition),
 ) -> anyhow::Result<()>
 where
     X: AsRangedCoord<Value = f64>,
@@ -97,7 +103,14 @@ where
         .y_label_area_size(64)
         .build_cartesian_2d(x, y)
         .map_err(failed)?;
-    chart.configure_mesh().x_desc(x_name).y_desc(y_name).draw().map_err(failed)?;
+    chart
+        .configure_mesh()
+        .x_desc(x_name)
+        .y_desc(y_name)
+        .x_label_formatter(&|x| short(*x))
+        .y_label_formatter(&|y| short(*y))
+        .draw()
+        .map_err(failed)?;
     for (at, line) in lines.iter().enumerate() {
         let color = Palette99::pick(at).to_rgba();
         let series =
@@ -110,6 +123,7 @@ where
     }
     chart
         .configure_series_labels()
+        .position(legend)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK)
         .draw()

@@ -38,6 +38,8 @@ pub(crate) struct Point {
 pub(crate) struct Curve {
     /// Of which index.
     pub(crate) config: Config,
+    /// How many segments it has.
+    pub(crate) parts: usize,
     /// By effort.
     pub(crate) points: Vec<Point>,
 }
@@ -53,7 +55,6 @@ impl Curve {
 /// An index that is open, and what was measured of it so far.
 pub(crate) struct Sweep<'a> {
     set: &'a Set,
-    truth: &'a Truth,
     config: Config,
     index: Box<dyn Search + 'a>,
     efforts: Vec<Timed>,
@@ -72,7 +73,7 @@ impl<'a> Sweep<'a> {
     /// first that reaches `enough` are left out.
     pub(crate) fn start(
         set: &'a Set,
-        truth: &'a Truth,
+        truth: &Truth,
         config: Config,
         mut index: Box<dyn Search + 'a>,
         efforts: &[usize],
@@ -87,7 +88,7 @@ impl<'a> Sweep<'a> {
                 break;
             }
         }
-        Ok(Self { set, truth, config, index, efforts: timed })
+        Ok(Self { set, config, index, efforts: timed })
     }
 
     /// Times all queries once at each effort.
@@ -108,7 +109,7 @@ impl<'a> Sweep<'a> {
     /// What was measured.
     pub(crate) fn curve(&self) -> Curve {
         let points = self.efforts.iter().map(Timed::point).collect();
-        Curve { config: self.config.clone(), points }
+        Curve { config: self.config.clone(), parts: self.index.parts(), points }
     }
 }
 

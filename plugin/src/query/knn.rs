@@ -102,13 +102,13 @@ impl KnnQuery {
     }
 
     /// How many candidates a walk over a graph keeps: more find more and take longer. Default: what
-    /// found 98 % of the neighbours when the graph was built, more for a filter that few pass.
+    /// found 96 % of the neighbours when the graph was built, more for a filter that few pass.
     #[must_use]
     pub fn ef_search(self, candidates: usize) -> Self {
         self.with(|params| params.ef_search = Some(candidates))
     }
 
-    /// How many lists are read. Default: what found 98 % of the neighbours when they were made.
+    /// How many lists are read. Default: what found 96 % of the neighbours when they were made.
     #[must_use]
     pub fn nprobe(self, lists: usize) -> Self {
         self.with(|params| params.nprobe = Some(lists))

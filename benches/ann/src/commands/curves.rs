@@ -23,6 +23,9 @@ const EF_CONSTRUCTION: [usize; 3] = [40, 100, 200];
 /// Where the first pass stops trying harder.
 const ENOUGH: f64 = 0.995;
 
+/// Where the second does.
+const ALL: f64 = 0.9995;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Configurations instead of the usual ones, as `faiss:hnsw(32,40)` or `ours/int8/policy:auto`; may be repeated
@@ -48,7 +51,15 @@ pub(crate) fn run(bench: &mut Bench, options: &Options) -> anyhow::Result<()> {
     let mut tuned = Vec::new();
     let mut table = Table::new(
         format!("{}: every configuration, one round", bench.set.name),
-        &["configuration", "QPS at .95", "QPS at .99", "most recall", "build CPU s", "MB"],
+        &[
+            "configuration",
+            "segments",
+            "QPS at .95",
+            "QPS at .99",
+            "most recall",
+            "build CPU s",
+            "MB",
+        ],
     );
     for config in candidates {
         let curve = one_round(bench, &truth, &config)?;
@@ -56,6 +67,7 @@ pub(crate) fn run(bench: &mut Bench, options: &Options) -> anyhow::Result<()> {
         let most = curve.points.iter().map(|point| point.recall).fold(0.0, f64::max);
         table.row([
             config.to_string(),
+            curve.parts.to_string(),
             shown(curve.speed(RECALLS[0])),
             shown(curve.speed(RECALLS[1])),
             format!("{most:.4}"),
@@ -148,9 +160,12 @@ fn group(config: &Config) -> Group {
 }
 
 fn groups(curves: &[Curve]) -> Vec<Group> {
-    let mut groups: Vec<Group> = curves.iter().map(|curve| group(&curve.config)).collect();
-    groups.sort_unstable();
-    groups.dedup();
+    let mut groups = Vec::new();
+    for of in curves.iter().map(|curve| group(&curve.config)) {
+        if !groups.contains(&of) {
+            groups.push(of);
+        }
+    }
     groups
 }
 
@@ -161,7 +176,7 @@ fn in_turns(bench: &Bench, truth: &Truth, configs: &[Config]) -> anyhow::Result<
         let (folder, _) = bench.shelf.get(config, &bench.set)?;
         let index = systems::open(config, bench.set.rows.dim(), &folder)?;
         let efforts = efforts(&config.recipe);
-        sweeps.push(Sweep::start(&bench.set, truth, config.clone(), index, &efforts, 1.0)?);
+        sweeps.push(Sweep::start(&bench.set, truth, config.clone(), index, &efforts, ALL)?);
     }
     for round in 0..bench.rounds {
         note(format!("round {} of {}", round + 1, bench.rounds));

@@ -2,16 +2,11 @@
 
 pub(crate) mod build;
 pub(crate) mod curves;
-#[cfg(feature = "ours")]
 pub(crate) mod filter;
-#[cfg(feature = "ours")]
 pub(crate) mod merge;
-#[cfg(feature = "ours")]
 pub(crate) mod open;
 pub(crate) mod scale;
-#[cfg(feature = "ours")]
 pub(crate) mod size;
-#[cfg(feature = "ours")]
 pub(crate) mod threads;
 
 use std::fs;

@@ -139,8 +139,11 @@ fn table(all: &[Scaled], rounds: usize) {
     table.print();
 }
 
+/// Something that grows; None where it could not be measured.
+type Quantity = fn(&Scaled) -> Option<f64>;
+
 /// What grows, by name.
-pub(crate) const QUANTITIES: [(&str, fn(&Scaled) -> Option<f64>); 5] = [
+pub(crate) const QUANTITIES: [(&str, Quantity); 5] = [
     ("ms at .95", |scaled| scaled.ms_at_95),
     ("ms at .99", |scaled| scaled.ms_at_99),
     ("build CPU s", |scaled| Some(scaled.build_cpu_s)),
@@ -149,11 +152,7 @@ pub(crate) const QUANTITIES: [(&str, fn(&Scaled) -> Option<f64>); 5] = [
 ];
 
 /// The points of one configuration.
-pub(crate) fn points(
-    all: &[Scaled],
-    config: &Config,
-    quantity: fn(&Scaled) -> Option<f64>,
-) -> Vec<(f64, f64)> {
+pub(crate) fn points(all: &[Scaled], config: &Config, quantity: Quantity) -> Vec<(f64, f64)> {
     let of_config = all.iter().filter(|scaled| scaled.config == *config);
     #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
     let point = |scaled: &Scaled| Some((scaled.rows as f64, quantity(scaled)?));
@@ -161,7 +160,7 @@ pub(crate) fn points(
 }
 
 #[derive(Serialize)]
-struct Exponent<'a> {
+struct Growth<'a> {
     config: &'a Config,
     quantity: &'a str,
     exponent: f64,
@@ -178,7 +177,7 @@ fn exponents(bench: &mut Bench, all: &[Scaled], configs: &[Config]) -> anyhow::R
             if points.len() > 1 {
                 let exponent = exponent(&points);
                 table.row([config.to_string(), quantity.to_owned(), format!("{exponent:.2}")]);
-                bench.report.line("exponent", &Exponent { config, quantity, exponent })?;
+                bench.report.line("exponent", &Growth { config, quantity, exponent })?;
             }
         }
     }

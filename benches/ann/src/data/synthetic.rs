@@ -20,7 +20,9 @@ pub(crate) fn grow(rows: &mut Rows, wanted: usize, seed: u64) {
             *to = from + each * rng.normal();
         }
         let length = copy.iter().map(|x| x * x).sum::<f32>().sqrt();
-        copy.iter_mut().for_each(|x| *x /= length);
+        for x in &mut copy {
+            *x /= length;
+        }
         rows.push(&copy);
     }
 }

@@ -55,7 +55,9 @@ pub(crate) fn passages(train: &Path) -> anyhow::Result<(Vec<String>, BTreeMap<St
     let mut counts = BTreeMap::new();
     let mut source = |name: &str, given: Vec<String>| {
         let before = texts.all.len();
-        given.iter().for_each(|text| texts.add(text));
+        for text in &given {
+            texts.add(text);
+        }
         counts.insert(name.to_owned(), texts.all.len() - before);
     };
     let packages = lines::<Package>(&train.join("ddtp/ddtp-bookworm.jsonl.gz"))?;

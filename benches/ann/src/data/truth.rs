@@ -60,14 +60,13 @@ impl Truth {
         let mut made = exact(set, &absent).into_iter();
         let mut all = Vec::with_capacity(masks.len());
         for (mask, known) in masks.iter().zip(known) {
-            let ids = match known {
-                Some(ids) => ids,
-                None => {
-                    let ids = made.next().unwrap_or_default();
-                    let header = Header { what: what.clone(), ..Header::default() };
-                    store.write_u32(&file(mask), header, K, &ids)?;
-                    ids
-                }
+            let ids = if let Some(ids) = known {
+                ids
+            } else {
+                let ids = made.next().unwrap_or_default();
+                let header = Header { what: what.clone(), ..Header::default() };
+                store.write_u32(&file(mask), header, K, &ids)?;
+                ids
             };
             all.push(Self::of(set, &ids)?);
         }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use serde::Serialize;
 
 /// A system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Kind {
@@ -41,7 +41,7 @@ impl Kind {
 }
 
 /// A system and what it builds.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
     /// The system.
     pub(crate) kind: Kind,
@@ -54,7 +54,7 @@ pub(crate) struct Config {
 }
 
 /// What a number of a row is kept as.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Element {
     /// 32 bits.
     #[default]
@@ -66,7 +66,7 @@ pub(crate) enum Element {
 }
 
 /// How the documents of a Tantivy index lie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Segments {
     /// All in one segment.
     #[default]
@@ -76,7 +76,7 @@ pub(crate) enum Segments {
 }
 
 /// What is built of the rows.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Recipe {
     /// A graph.
     Hnsw {

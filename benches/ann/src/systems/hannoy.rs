@@ -1,7 +1,9 @@
 //! The crate hannoy: a graph in LMDB.
 #![expect(unsafe_code, reason = "heed: LMDB maps a file")]
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use hannoy::distances::Cosine;
@@ -24,6 +26,18 @@ fn environment(folder: &Path) -> anyhow::Result<Env<WithoutTls>> {
     options.map_size(MAP);
     // SAFETY: nothing else changes the files of this folder, which this program made, while they are mapped.
     Ok(unsafe { options.open(folder) }?)
+}
+
+/// An environment that lives as long as the program, which opens few: readers borrow it, and LMDB opens no file twice.
+fn kept(folder: &Path) -> anyhow::Result<&'static Env<WithoutTls>> {
+    static KEPT: Mutex<BTreeMap<PathBuf, &'static Env<WithoutTls>>> = Mutex::new(BTreeMap::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = kept.get(folder) {
+        return Ok(known);
+    }
+    let opened: &'static Env<WithoutTls> = Box::leak(Box::new(environment(folder)?));
+    kept.insert(folder.to_owned(), opened);
+    Ok(opened)
 }
 
 pub(super) fn build(
@@ -72,8 +86,7 @@ pub(super) struct Opened {
 
 impl Opened {
     pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
-        // It lives as long as the program, which opens few: a reader borrows it.
-        let environment: &'static Env<WithoutTls> = Box::leak(Box::new(environment(folder)?));
+        let environment = kept(folder)?;
         let opened = environment.open_databases_and_commit(
             environment.read_txn()?,
             |options, txn| -> heed::Result<_> {

@@ -4,7 +4,6 @@ mod config;
 mod faiss;
 mod hannoy;
 mod hnsw_rs;
-#[cfg(feature = "ours")]
 pub(crate) mod ours;
 mod shelf;
 mod usearch;
@@ -23,6 +22,11 @@ pub(crate) trait Search {
 
     /// The nearest [`crate::data::K`] rows, as the system names them. This is what is timed.
     fn search(&self, query: &[f32]) -> anyhow::Result<Vec<u64>>;
+
+    /// How many indexes are searched, one after another.
+    fn parts(&self) -> usize {
+        1
+    }
 
     /// Waits until what was opened is checked, where a system does that beside searches.
     fn check(&self) -> anyhow::Result<()> {
@@ -43,10 +47,7 @@ pub(crate) fn build(
     threads: usize,
 ) -> anyhow::Result<()> {
     match config.kind {
-        #[cfg(feature = "ours")]
         Kind::Ours => ours::build(config, rows, folder, threads),
-        #[cfg(not(feature = "ours"))]
-        Kind::Ours => anyhow::bail!("this build is without the feature `ours`"),
         Kind::Faiss => faiss::build(&config.recipe, rows, folder, threads),
         Kind::Usearch => usearch::build(&config.recipe, rows, folder, threads),
         Kind::Hannoy => hannoy::build(&config.recipe, rows, folder, threads),
@@ -68,10 +69,7 @@ pub(crate) fn open_unchecked(
     folder: &Path,
 ) -> anyhow::Result<Box<dyn Search>> {
     Ok(match config.kind {
-        #[cfg(feature = "ours")]
         Kind::Ours => Box::new(ours::Opened::open(config, folder)?),
-        #[cfg(not(feature = "ours"))]
-        Kind::Ours => anyhow::bail!("this build is without the feature `ours`"),
         Kind::Faiss => Box::new(faiss::Opened::open(&config.recipe, dim, folder)?),
         Kind::Usearch => Box::new(usearch::Opened::open(&config.recipe, dim, folder)?),
         Kind::Hannoy => Box::new(hannoy::Opened::open(folder)?),

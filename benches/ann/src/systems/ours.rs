@@ -150,19 +150,9 @@ impl Opened {
         Ok(Self { reader, searcher, vector, lists, effort: None })
     }
 
-    /// How many segments there are.
-    pub(crate) fn segments(&self) -> usize {
-        self.searcher.segment_readers().len()
-    }
-
     /// The field that filters ask for.
     pub(crate) fn pick(&self) -> anyhow::Result<Field> {
         Ok(self.searcher.schema().get_field(PICK)?)
-    }
-
-    /// Later searches use the field's defaults.
-    pub(crate) fn with_defaults(&mut self) {
-        self.effort = None;
     }
 
     /// Searches among the documents that pass a filter.
@@ -195,6 +185,10 @@ impl Search for Opened {
 
     fn search(&self, query: &[f32]) -> anyhow::Result<Vec<u64>> {
         self.search_in(query, None)
+    }
+
+    fn parts(&self) -> usize {
+        self.searcher.segment_readers().len()
     }
 
     fn check(&self) -> anyhow::Result<()> {

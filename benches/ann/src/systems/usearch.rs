@@ -1,4 +1,4 @@
-//! The crate usearch, with its kernels for this processor (NumKong).
+//! The crate usearch, with its kernels for this processor (`NumKong`).
 
 use std::path::Path;
 

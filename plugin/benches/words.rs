@@ -52,7 +52,8 @@ fn word(state: &mut u64) -> String {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     // Squared, so that some words are frequent and most are rare.
     let uniform = u32::try_from(*state >> 48).expect("16 bits");
-    format!("w{}", (uniform * (uniform >> 8) >> 8) * WORDS >> 16)
+    let squared = (uniform * (uniform >> 8)) >> 8;
+    format!("w{}", (squared * WORDS) >> 16)
 }
 
 fn document(body: Field, number: u32) -> TantivyDocument {

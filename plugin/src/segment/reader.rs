@@ -2,6 +2,8 @@
 //!
 //! Invariant: what [`OpenField`] gives out was range-checked: a row's doc is below `max_doc`. An index
 //! is searched only after all of it was checked; until then, and without one, rows are compared.
+//!
+//! More than 500 lines: a segment's fields and what is known of its index change together, under one lock.
 
 use std::collections::HashSet;
 use std::path::PathBuf;

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what is handed to C++ is checked here or said to be checked by the caller; what C++
 //! keeps a pointer to lives as long as what keeps it; an exception becomes a [`FaissError`].
+//!
+//! More than 500 lines: all that is unsafe is to be read in one place, and declarations take many.
 
 #![expect(unsafe_code, reason = "C++ is called here and nowhere else")]
 

@@ -31,7 +31,8 @@ pub(super) fn calibrate(
     for row in (0..rows.rows()).step_by(step as usize).take(QUERIES as usize) {
         rows.copy_row(row, &mut query);
         // A row far away in the order of indexing, which is most often another subject.
-        rows.copy_row((row + rows.rows() / 2 + 7) % rows.rows(), &mut other);
+        let far = row.wrapping_add(rows.rows() / 2).wrapping_add(7) % rows.rows();
+        rows.copy_row(far, &mut other);
         query.iter_mut().zip(&other).for_each(|(x, y)| *x = (1.0 - ASIDE) * *x + ASIDE * y);
         let truth = exact::search(rows, &query, 100, &Accept::All)?;
         queries.push((query.clone(), truth));

@@ -371,7 +371,7 @@ bool passes(const uint8_t* bitmap, size_t length, int32_t row) {
 
 /// Walks over a graph as FAISS's HNSW::search does, and keeps what passes. A row that does not pass leads
 /// on to its neighbours all the same. Unlike FAISS's, it tells the processor early which rows it will read:
-/// they lie all over the file, and waiting for them was a third of the time.
+/// they lie all over the file, and waiting for them takes much of the time.
 size_t walk(
         const HNSW& hnsw, RowsDistance& computer, faiss::VisitedTable& seen, size_t k, size_t ef,
         const uint8_t* bitmap, size_t length, float* distances, int64_t* ids) {

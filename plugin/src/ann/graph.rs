@@ -72,7 +72,11 @@ impl AnnBackend for Graph {
         let mut write = || {
             out.section("levels", &mut |out| out.write_all(&levels))?;
             out.section("neighbours", &mut |out| {
-                neighbours.iter().try_for_each(|n| out.write_all(&n.to_le_bytes()))
+                // In pieces: each is checksummed as it is written.
+                neighbours.chunks(1 << 14).try_for_each(|piece| {
+                    let bytes: Vec<u8> = piece.iter().flat_map(|n| n.to_le_bytes()).collect();
+                    out.write_all(&bytes)
+                })
             })?;
             copy.as_ref().map_or(Ok(()), |copy| codes::write(copy, out))
         };

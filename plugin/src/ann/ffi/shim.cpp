@@ -366,7 +366,15 @@ faiss::VisitedTable& visited(size_t rows) {
 
 bool passes(const uint8_t* bitmap, size_t length, int32_t row) {
     size_t byte = size_t(row) / 8;
-    return bitmap == nullptr || (byte < length && (bitmap[byte] >> (row % 8) & 1) != 0);
+    return byte < length && (bitmap[byte] >> (row % 8) & 1) != 0;
+}
+
+/// Tells the processor that the neighbours of a row are read soon.
+void fetch_neighbours(const HNSW& hnsw, int32_t row) {
+    const int32_t* first = hnsw.neighbors.data() + hnsw.offsets[row];
+    for (int at = 0; at < hnsw.nb_neighbors(0); at += 16) {
+        __builtin_prefetch(first + at);
+    }
 }
 
 /// Walks over a graph as FAISS's HNSW::search does, and keeps what passes. A row that does not pass leads
@@ -385,17 +393,20 @@ size_t walk(
         faiss::greedy_update_nearest(hnsw, computer, level, nearest, d_nearest);
     }
     std::priority_queue<Node, std::vector<Node>, std::greater<Node>> frontier;
-    // The ef nearest of all rows met, which say when to stop, and the k nearest of those that pass.
+    // The ef nearest of all rows met, which say when to stop, and with a filter the k nearest of those that pass.
     std::priority_queue<Node> near, best;
+    bool filtered = bitmap != nullptr;
     auto meet = [&](float distance, int32_t row) {
         if (near.size() < ef || distance < near.top().first) {
+            // It may be walked next, and its neighbours lie anywhere in the file.
+            fetch_neighbours(hnsw, row);
             frontier.emplace(distance, row);
             near.emplace(distance, row);
             if (near.size() > ef) {
                 near.pop();
             }
         }
-        if ((best.size() < k || distance < best.top().first) && passes(bitmap, length, row)) {
+        if (filtered && (best.size() < k || distance < best.top().first) && passes(bitmap, length, row)) {
             best.emplace(distance, row);
             if (best.size() > k) {
                 best.pop();
@@ -440,6 +451,12 @@ size_t walk(
         }
     }
     seen.advance();
+    if (!filtered) {
+        best.swap(near);
+        while (best.size() > k) {
+            best.pop();
+        }
+    }
     size_t found = best.size();
     for (size_t i = found; i > 0; i--) {
         distances[i - 1] = best.top().first;

@@ -398,7 +398,9 @@ impl Engine {
         filter: Option<Box<dyn Query>>,
     ) -> Result<KnnQuery, EngineError> {
         let encoder = self.index.encoder(self.schema.dense).ok_or(EngineError::NoEncoder)?;
-        let text = Text { body: request.text, language: request.language.as_ref() };
+        // An encoder that takes language means off needs to know.
+        let language = request.language.clone().or_else(|| self.detect(request.text));
+        let text = Text { body: request.text, language: language.as_ref() };
         let encoded = encoder.encode(Role::Query, &[text]).map_err(OpenError::from)?;
         let knn = KnnQuery::new(self.schema.dense, encoded.vectors.as_flat(), k);
         let knn = request.effort.of(knn);

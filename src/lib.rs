@@ -6,6 +6,7 @@
 
 pub mod engine;
 pub mod fusion;
+pub mod means;
 pub mod retrievers;
 
 #[cfg(feature = "cli")]

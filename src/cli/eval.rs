@@ -11,18 +11,16 @@ use dense_eval::{
     ByLanguage, Collection, DenseRetriever, Evaluator, Measure, Missing, Pool, Qrels, Report,
     Retriever, RunReport, Settings, Topic, dense_settings, ranked_settings,
 };
-use dense_indexer::{Analyzers, Detector};
-use dense_plugin::{Encoder, LanguageTag, Role, Text};
+use dense_indexer::Analyzers;
+use dense_plugin::Encoder;
 use ndarray::Array2;
 
 use super::compare;
+use super::debias::{Debias, Encoded};
 use super::models::ModelOptions;
 use super::ui::Ui;
-use crate::retrievers::{Bm25Retriever, HybridRetriever, full_text, language_of};
-
-/// How many texts are handed to the encoder at once: enough to sort by length, little enough for
-/// the bar to move.
-const BATCH: usize = 256;
+use super::vectors::Texts;
+use crate::retrievers::{Bm25Retriever, HybridRetriever};
 
 /// How many passages of each topic a run file holds, as at TREC.
 const RUN_DEPTH: usize = 1000;
@@ -71,6 +69,15 @@ pub(super) struct Options {
     /// One JSON object instead of tables, with the values of every topic
     #[arg(long)]
     json: bool,
+    /// Measure dense search once more without language means: `test` takes those of the passages and
+    /// queries themselves (an upper bound), `indexed` those of the passages, and the model's for
+    /// queries, `model` the model's for both
+    #[arg(long, value_delimiter = ',', requires = "data")]
+    debias: Vec<Debias>,
+    /// Take off so many principal components of each language as well, where means are taken from
+    /// passages or queries
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "debias")]
+    components: usize,
     #[command(flatten)]
     model: ModelOptions,
 }
@@ -130,7 +137,7 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
         split => vec![Collection::open_split(data, split)?],
     };
     let encodes = options.systems.iter().any(|system| *system != System::Bm25);
-    let encoder = if encodes { Some(options.model.encoder()?) } else { None };
+    let encoder = if encodes { Some(options.model.chosen()?.encoder) } else { None };
     if let Some(folder) = &options.save_run {
         fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
     }
@@ -175,12 +182,6 @@ impl Measured<'_> {
             None
         };
         let vectors = encoder.map(|encoder| self.vectors(encoder)).transpose()?;
-        let dense = vectors
-            .as_ref()
-            .map(|(queries, passages)| {
-                DenseRetriever::new("dense", queries.view(), passages.view(), collection)
-            })
-            .transpose()?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let measures = &options.measures;
         if let Some(bm25) = bm25.as_ref().filter(|_| wants(System::Bm25)) {
@@ -188,22 +189,44 @@ impl Measured<'_> {
             let settings = ranked_settings(collection, measures, threads, search)?;
             self.add(report, bm25, &settings)?;
         }
-        if let Some(dense) = dense.as_ref().filter(|_| wants(System::Dense))
-            && let Some((queries, passages)) = &vectors
-        {
-            let (queries, passages) = (queries.view(), passages.view());
-            let settings = dense_settings(queries, passages, collection, measures, threads)?;
-            self.add(report, dense, &settings)?;
+        let Some(vectors) = vectors else { return Ok(()) };
+        let add_dense =
+            |report: &mut Report, name: &str, queries: &Array2<f32>, passages: &Array2<f32>| {
+                let (queries, passages) = (queries.view(), passages.view());
+                let settings = dense_settings(queries, passages, collection, measures, threads)?;
+                let dense = DenseRetriever::new(name, queries, passages, collection)?;
+                self.add(report, &dense, &settings)
+            };
+        if wants(System::Dense) {
+            add_dense(report, "dense", &vectors.queries, &vectors.passages)?;
         }
-        if let Some((bm25, dense)) = bm25.as_ref().zip(dense.as_ref())
-            && wants(System::Hybrid)
-        {
-            let hybrid = HybridRetriever::new(bm25, dense);
+        for &debias in &options.debias {
+            let (queries, passages) =
+                vectors.without_means(debias, options.components, &options.model)?;
+            add_dense(report, debias.system(), &queries, &passages)?;
+        }
+        if let Some(bm25) = bm25.as_ref().filter(|_| wants(System::Hybrid)) {
+            let (queries, passages) = (vectors.queries.view(), vectors.passages.view());
+            let dense = DenseRetriever::new("dense", queries, passages, collection)?;
+            let hybrid = HybridRetriever::new(bm25, &dense);
             let search = |topic: &Topic, pool: Pool<'_>| hybrid.search(topic, pool);
             let settings = ranked_settings(collection, measures, threads, search)?;
             self.add(report, &hybrid, &settings)?;
         }
         Ok(())
+    }
+
+    /// The vectors of the queries and of the passages.
+    fn vectors(&self, encoder: &dyn Encoder) -> anyhow::Result<Encoded> {
+        let (model, ui) = (&self.options.model, self.ui);
+        let query_texts = Texts::queries(self.collection);
+        let passage_texts = Texts::passages(self.collection);
+        Ok(Encoded {
+            queries: query_texts.encode(encoder, model, ui)?,
+            passages: passage_texts.encode(encoder, model, ui)?,
+            query_texts,
+            passage_texts,
+        })
     }
 
     fn add(
@@ -236,57 +259,5 @@ impl Measured<'_> {
 
     fn is_multilingual(&self) -> bool {
         self.collection.languages().len() > 1
-    }
-
-    /// The vectors of the queries and of the passages.
-    fn vectors(&self, encoder: &dyn Encoder) -> anyhow::Result<(Array2<f32>, Array2<f32>)> {
-        let detector = Detector::new();
-        let topics = self.collection.topics.iter();
-        let queries: Vec<_> = topics
-            .map(|t| (t.text.clone(), language_of(t.language.as_deref(), &t.text, &detector)))
-            .collect();
-        let passages =
-            self.collection.passages.iter().map(|p| (full_text(p), p.language.as_deref()));
-        let passages: Vec<_> = passages
-            .map(|(text, named)| {
-                let language = language_of(named, &text, &detector);
-                (text, language)
-            })
-            .collect();
-        Ok((
-            self.encode(encoder, Role::Query, "encoding queries", &queries)?,
-            self.encode(encoder, Role::Passage, "encoding passages", &passages)?,
-        ))
-    }
-
-    fn encode(
-        &self,
-        encoder: &dyn Encoder,
-        role: Role,
-        what: &'static str,
-        texts: &[(String, LanguageTag)],
-    ) -> anyhow::Result<Array2<f32>> {
-        // Texts of one length share batches without padding, whatever order the files have.
-        let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_by_key(|&at| texts[at].0.len());
-        let dim = encoder.dim().get();
-        let mut rows = Array2::zeros((texts.len(), dim));
-        let mut progress = self.ui.progress(what, "texts", Some(texts.len() as u64));
-        for batch in order.chunks(BATCH) {
-            let of_batch: Vec<Text<'_>> = batch
-                .iter()
-                .map(|&at| Text { body: &texts[at].0, language: Some(&texts[at].1) })
-                .collect();
-            let encoded = encoder.encode(role, &of_batch)?;
-            for (&at, vector) in batch.iter().zip(&encoded.vectors) {
-                rows.row_mut(at).assign(&ndarray::ArrayView1::from(vector));
-            }
-            progress.add(batch.len() as u64);
-        }
-        let took = progress.finish().as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let rate = texts.len() as f64 / took.max(1e-9);
-        self.ui.note(format_args!("{what}: {} in {took:.1} s, {rate:.0} a second", texts.len()));
-        Ok(rows)
     }
 }

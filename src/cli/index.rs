@@ -16,7 +16,7 @@ use super::build::{self, Built};
 use super::error::Interrupted;
 use super::fields;
 use super::interrupt::Stop;
-use super::models::ModelOptions;
+use super::models::{Chosen, ModelOptions};
 use super::open;
 use super::ui::{Progress, Ui};
 use crate::engine::Engine;
@@ -167,9 +167,9 @@ fn create_or_open(options: &Options) -> anyhow::Result<Engine> {
     if is_used(path) {
         let engine = open::searchable(path)?;
         check_kept(options, &engine)?;
-        return open::with_its_encoder(engine, &options.model);
+        return open::with_its_encoder(engine, path, &options.model);
     }
-    let encoder = options.model.encoder()?;
+    let Chosen { encoder, means } = options.model.chosen()?;
     let mut field = DenseOptions::for_encoder(&*encoder);
     if let Some(recipe) = &options.vectors.recipe {
         field = field.ann(recipe.clone());
@@ -180,10 +180,16 @@ fn create_or_open(options: &Options) -> anyhow::Result<Engine> {
     let cannot = || format!("{}: the index cannot be made", path.display());
     let was_there = path.exists();
     fs::create_dir_all(path).with_context(cannot)?;
+    if let Some(means) = means {
+        means.write(&open::means_of(path)).with_context(cannot)?;
+    }
     let made = Engine::create_with_options(path, encoder, field);
-    if made.is_err() && !was_there {
-        // It goes only if it is empty.
-        let _ = fs::remove_dir(path);
+    if made.is_err() {
+        let _ = fs::remove_file(open::means_of(path));
+        if !was_there {
+            // It goes only if it is empty.
+            let _ = fs::remove_dir(path);
+        }
     }
     made.with_context(cannot)
 }
@@ -211,7 +217,11 @@ fn check_kept(options: &Options, engine: &Engine) -> anyhow::Result<()> {
 /// A folder that holds something is no place for a new index, but for the hidden files that a
 /// process leaves which was killed before it wrote `meta.json`.
 fn is_used(path: &Path) -> bool {
-    let is_seen = |entry: fs::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
+    // Means alone are what an interrupted command left.
+    let is_seen = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        name != open::MEANS && !name.to_string_lossy().starts_with('.')
+    };
     fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(is_seen))
 }
 

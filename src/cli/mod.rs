@@ -4,12 +4,15 @@
 mod build;
 mod check;
 mod compare;
+mod debias;
 mod error;
 mod eval;
 mod fields;
 mod index;
 mod inspect;
 mod interrupt;
+#[cfg(feature = "onnx")]
+mod means;
 #[cfg(feature = "onnx")]
 mod model;
 mod models;
@@ -18,6 +21,7 @@ mod optimize;
 mod repair;
 mod search;
 mod ui;
+mod vectors;
 mod verify;
 mod warnings;
 

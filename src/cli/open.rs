@@ -1,6 +1,6 @@
 //! Opens an index for the commands that search it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use dense_plugin::DenseIndex;
@@ -18,11 +18,23 @@ pub(super) fn any(path: &Path) -> anyhow::Result<DenseIndex> {
     DenseIndex::open_in_dir(path).with_context(|| cannot(path))
 }
 
-/// Gives an index the encoder that it was made with.
-pub(super) fn with_its_encoder(engine: Engine, model: &ModelOptions) -> anyhow::Result<Engine> {
+/// The language means that an index was made with, in its folder.
+pub(super) const MEANS: &str = "language-means.safetensors";
+
+/// Where an index that was made with language means has them.
+pub(super) fn means_of(path: &Path) -> PathBuf {
+    path.join(MEANS)
+}
+
+/// Gives the index in a folder the encoder that it was made with.
+pub(super) fn with_its_encoder(
+    engine: Engine,
+    path: &Path,
+    model: &ModelOptions,
+) -> anyhow::Result<Engine> {
     let options = &engine.index().dense_field("dense")?.options;
     let encoder = match options.fingerprint() {
-        Some(built_with) => model.encoder_of(built_with)?,
+        Some(built_with) => model.encoder_of(built_with, &means_of(path))?,
         None => model.encoder()?,
     };
     Ok(engine.with_encoder(encoder)?)

@@ -87,7 +87,7 @@ impl EffortOptions {
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     let mut engine = open::searchable(&options.index)?;
     if options.mode.is_dense() {
-        engine = open::with_its_encoder(engine, &options.model)?;
+        engine = open::with_its_encoder(engine, &options.index, &options.model)?;
         if !options.effort.exact {
             use_indexes(options, &engine, ui)?;
         }

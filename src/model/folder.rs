@@ -189,6 +189,11 @@ impl ModelFolder {
         self.path.join(&self.manifest.tokenizer)
     }
 
+    /// The file of the language means that the model brings.
+    pub fn language_means(&self) -> Option<PathBuf> {
+        self.manifest.language_means.as_ref().map(|name| self.path.join(name))
+    }
+
     /// The graph in a precision, or in 32 bits where there is no other.
     pub(crate) fn graph(&self, precision: Precision) -> PathBuf {
         let name = match precision {

@@ -15,11 +15,11 @@ fn setting(report: &Ran, system: &str, setting: &str) -> f64 {
 }
 
 #[test]
-fn meaning_finds_what_words_cannot_in_eight_languages() {
+fn meaning_finds_what_words_cannot_in_fourteen_languages() {
     let Some(cache) = model_cache() else { return };
     let bench = Bench::new().with_cache(&cache);
     let ran = bench.run(&["eval", "--data", &parallel(), "--split", "multi", "--json"]).expect(0);
-    // Measured: .587 and .568; BM25 .146, for the questions share no words with the passages.
+    // Measured: .573 and .543; BM25 .193, for the questions share few words with the passages.
     assert!(setting(&ran, "dense", "mono") > 0.55, "{ran:#?}");
     assert!(setting(&ran, "dense", "cross") > 0.53, "{ran:#?}");
 }

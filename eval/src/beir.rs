@@ -2,17 +2,12 @@
 //!
 //! Source: Thakur et al., "BEIR" (2021).
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
-use serde_json::Value;
 
-use crate::collection::{Collection, OpenError, Passage, is_language, name_of};
-use crate::input::{self, LineError};
-use crate::qrels::Qrels;
-use crate::topics::Topic;
+use crate::collection::{Collection, OpenError, is_language, name_of};
+use crate::records::{Draft, Record, find, id, json_lines};
 
 /// One line of `corpus.jsonl` or `queries.jsonl`.
 #[derive(Deserialize)]
@@ -30,20 +25,12 @@ struct Line {
     group: Option<String>,
 }
 
-impl Line {
-    /// The language that the line names, if it names one.
-    fn language(&self) -> Option<String> {
-        let named = [&self.lang, &self.language].into_iter().flatten().map(|lang| lang.trim());
-        named.filter(|lang| !lang.is_empty()).map(str::to_owned).next()
-    }
-}
-
-/// An id as an index of the corpus has it: without white space around it, and perhaps a number.
-fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::String(id) => Ok(id.trim().to_owned()),
-        Value::Number(id) if id.is_u64() || id.is_i64() => Ok(id.to_string()),
-        _ => Err(D::Error::custom("`_id` is not a string or a whole number of 64 bits")),
+impl From<Line> for Record {
+    fn from(line: Line) -> Self {
+        let Line { id, title, text, lang, language, group } = line;
+        let named = [lang, language].into_iter().flatten();
+        let language = named.map(|tag| tag.trim().to_owned()).find(|tag| !tag.is_empty());
+        Self { id, title: title.unwrap_or_default(), text, language, group }
     }
 }
 
@@ -52,61 +39,23 @@ pub(crate) fn is(folder: &Path) -> bool {
     find(folder, "corpus.jsonl").is_ok()
 }
 
+/// The language that the folder's name says, of records that name none.
+pub(crate) fn language(folder: &Path) -> Option<String> {
+    Some(name_of(folder)).filter(|name| is_language(name))
+}
+
 pub(crate) fn open(folder: &Path, split: &str) -> Result<Collection, OpenError> {
-    let name = name_of(folder);
-    let default = is_language(&name).then(|| name.clone());
-    let language_of = |line: &Line| line.language().or_else(|| default.clone());
-
-    let judged = format!("qrels/{split}.tsv");
-    let qrels = Qrels::read(&find(folder, &judged)?)?;
-    if qrels.judgements() == 0 {
-        return Err(OpenError::NothingJudged { folder: folder.to_owned(), file: judged });
-    }
-    let mut passages = Vec::new();
-    each(&find(folder, "corpus.jsonl")?, |line| {
-        let language = language_of(&line);
-        let Line { id, title, text, .. } = line;
-        passages.push(Passage { id, title: title.unwrap_or_default(), text, language });
-    })?;
-    let mut topics = Vec::new();
-    each(&find(folder, "queries.jsonl")?, |line| {
-        if qrels.has(&line.id) {
-            let language = language_of(&line);
-            let Line { id, text, group, .. } = line;
-            topics.push(Topic { id, text, language, group });
-        }
-    })?;
-
-    let known: HashSet<&str> = topics.iter().map(|topic| topic.id.as_str()).collect();
-    if let Some(topic) = qrels.topics().find(|topic| !known.contains(topic)) {
-        return Err(OpenError::UnknownTopic { folder: folder.to_owned(), topic: topic.to_owned() });
-    }
-    Ok(Collection { name, passages, topics, qrels })
-}
-
-fn find(folder: &Path, file: &str) -> Result<PathBuf, OpenError> {
-    let mut names = ["", ".gz", ".zst"].iter().map(|ending| folder.join(format!("{file}{ending}")));
-    names
-        .find(|path| path.is_file())
-        .ok_or_else(|| OpenError::Missing { folder: folder.to_owned(), file: file.to_owned() })
-}
-
-fn each(file: &Path, mut take: impl FnMut(Line)) -> Result<(), OpenError> {
-    let mut seen = HashSet::new();
-    input::each_line(input::open(file)?, file, |_, line| {
-        let line: Line = serde_json::from_str(line).map_err(|source| LineError::Json { source })?;
-        if !seen.insert(line.id.clone()) {
-            return Err(LineError::Twice { id: line.id });
-        }
-        take(line);
-        Ok(())
-    })?;
-    Ok(())
+    let judgements = find(folder, &format!("qrels/{split}.tsv"))?;
+    let mut draft = Draft::new(folder, language(folder), &judgements)?;
+    json_lines::<Line>(&find(folder, "corpus.jsonl")?, |record| draft.passage(record))?;
+    json_lines::<Line>(&find(folder, "queries.jsonl")?, |record| draft.topic(record))?;
+    draft.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collection::Passage;
     use std::error::Error as _;
     use std::fs;
 

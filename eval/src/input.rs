@@ -52,6 +52,9 @@ pub enum LineError {
     /// A ranking or a corpus holds an id a second time.
     #[error("`{id}` is here a second time: remove one of the two")]
     Twice { id: String },
+    /// A document that is to be found by its headline.
+    #[error("document `{id}` has one line, its headline, and no text to be found")]
+    OneLine { id: String },
     /// Two lines disagree about one passage.
     #[error(
         "topic `{topic}` grades `{id}` {second} here and {first} before: remove one of the two"

@@ -1,8 +1,9 @@
-//! The question files of `LAReQA` (XQuAD-R): those of `SQuAD`, one file a language, with its paragraphs split
-//! into sentences.
+//! The question files of `LAReQA` (XQuAD-R, MLQA-R): those of `SQuAD`, one file a language, with its
+//! paragraphs split into sentences. In MLQA-R, a question is in two to four languages, and English has
+//! them all.
 //!
-//! Offsets count Unicode code points. A sentence is relevant if the first answer starts in it, even
-//! where the answer runs on into the next.
+//! Offsets count Unicode code points. A sentence is relevant if the first answer starts in it, or in the
+//! white space before it, even where the answer runs on into the next.
 //!
 //! Source: Roy et al., "`LAReQA`: Language-agnostic answer retrieval from a multilingual pool" (2020).
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 use crate::collection::{Collection, OpenError, Passage, is_language, name_of};
 use crate::input::{self, ReadError};
+use crate::opening::Opening;
 use crate::qrels::Qrels;
 use crate::topics::Topic;
 
@@ -57,12 +59,23 @@ pub(crate) fn is(file: &Path) -> bool {
         && file.is_file()
 }
 
-pub(crate) fn open(folder: &Path, files: &[PathBuf]) -> Result<Collection, OpenError> {
+fn language_of(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Opens the languages that are asked for; the files of others are not read.
+pub(crate) fn open(
+    folder: &Path,
+    files: &[PathBuf],
+    opening: &Opening,
+) -> Result<Collection, OpenError> {
+    let languages: Vec<String> = files.iter().map(|file| language_of(file)).collect();
+    opening.check(name_of(folder), languages.iter().map(String::as_str))?;
     let mut collection = Collection { name: name_of(folder), ..Collection::default() };
     // The sentences that answer a question, in all languages.
     let mut answers: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for file in files {
-        let language = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    for file in files.iter().filter(|file| opening.wants(&language_of(file))) {
+        let language = language_of(file);
         let mut seen = HashSet::new();
         for (a, article) in parse(file)?.data.into_iter().enumerate() {
             for (p, paragraph) in article.paragraphs.into_iter().enumerate() {
@@ -116,9 +129,9 @@ fn parse(file: &Path) -> Result<Questions, OpenError> {
         .map_err(|source| OpenError::Json { file: file.to_owned(), source })
 }
 
-/// The sentence that holds the start of an answer.
+/// The sentence that holds the start of an answer; white space belongs to the one behind it.
 fn find(answer: &Answer, breaks: &[(usize, usize)]) -> Option<usize> {
-    breaks.iter().position(|(from, to)| (*from..*to).contains(&answer.answer_start))
+    breaks.iter().position(|(_, to)| answer.answer_start < *to)
 }
 
 fn judgements(topics: &[Topic], answers: &BTreeMap<String, Vec<String>>) -> Qrels {
@@ -134,6 +147,8 @@ fn judgements(topics: &[Topic], answers: &BTreeMap<String, Vec<String>>) -> Qrel
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Folder;
+    use proptest::prelude::*;
     use std::fs;
 
     /// Two paragraphs in each of two languages. In German, `ü` is one code point and two bytes.
@@ -152,7 +167,54 @@ mod tests {
         fs::write(folder.path().join("de.json"), edit(text("Fünf süß.", 10, "Zwei"))).unwrap();
         fs::write(folder.path().join("en.json"), text("Five a.", 5, "a. Zwei")).unwrap();
         fs::write(folder.path().join("LICENSE"), "").unwrap();
-        open(folder.path(), &["de.json", "en.json"].map(|file| folder.path().join(file)))
+        let files = ["de.json", "en.json"].map(|file| folder.path().join(file));
+        open(folder.path(), &files, &Opening::new())
+    }
+
+    #[test]
+    fn a_question_of_mlqa_r_is_relevant_in_the_languages_that_have_it() {
+        let paragraph = |questions: &[(&str, usize)]| {
+            let questions: Vec<_> = questions
+                .iter()
+                .map(|(id, start)| {
+                    serde_json::json!({"question": "?", "id": id,
+                        "answers": [{"text": "a", "answer_start": start}]})
+                })
+                .collect();
+            // As published: one character between two sentences.
+            serde_json::json!({"version": 1.0, "data": [{"title": "t", "paragraphs": [{
+                "context": "One two. Three.", "qas": questions,
+                "sentence_breaks": [[0, 8], [9, 15]], "sentences": ["One two.", "Three."]}]}]})
+            .to_string()
+        };
+        let folder = Folder::new(&[
+            ("en.json", paragraph(&[("q1", 4), ("q2", 9), ("q3", 8)]).as_bytes()),
+            ("es.json", paragraph(&[("q1", 9)]).as_bytes()),
+            ("vi.json", b"not read"),
+        ]);
+        let open = Opening::new().languages(&["en", "es"]).open(folder.path());
+        let collection = open.unwrap();
+        assert_eq!((collection.topics.len(), collection.passages.len()), (4, 4));
+        let relevant = |topic| collection.qrels.of(topic).map(|(id, _)| id).collect::<Vec<_>>();
+        assert_eq!(relevant("en-q1"), ["en-0-0-0", "es-0-0-1"]);
+        assert_eq!(relevant("es-q1"), ["en-0-0-0", "es-0-0-1"]);
+        assert_eq!((relevant("en-q2"), relevant("en-q3")), (vec!["en-0-0-1"], vec!["en-0-0-1"]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_collection_or_refused(
+            breaks in proptest::collection::vec((0_usize..9, 0_usize..9), 0..3),
+            start in 0_usize..12,
+            bytes in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..60)),
+        ) {
+            let text = serde_json::json!({"data": [{"paragraphs": [{"sentences": ["a", "b"],
+                "sentence_breaks": breaks,
+                "qas": [{"id": "q", "question": "?", "answers": [{"answer_start": start, "text": ""}]}]}]}]});
+            let bytes = bytes.unwrap_or_else(|| text.to_string().into_bytes());
+            let folder = Folder::new(&[("en.json", &bytes)]);
+            let _ = Collection::open(folder.path());
+        }
     }
 
     #[test]
@@ -207,7 +269,7 @@ mod tests {
             .split(' ')
             .map(|language| folder.join(language).with_extension("json"))
             .collect();
-        let collection = open(&folder, &files).unwrap();
+        let collection = open(&folder, &files, &Opening::new()).unwrap();
         assert_eq!(collection.topics.len(), 13_090);
         assert_eq!(collection.passages.len(), 13_014);
         assert_eq!(collection.qrels.judgements(), 143_990);

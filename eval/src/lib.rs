@@ -25,32 +25,45 @@ mod beir;
 mod collection;
 mod evaluation;
 mod input;
+mod languages;
 mod lareqa;
 mod measure;
+mod miracl;
+mod mrtydi;
+mod ntrex;
+mod opening;
 mod qrels;
+mod records;
 mod report;
 mod retriever;
 mod run;
 mod settings;
 pub mod stats;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod topics;
+mod tsv;
 
-pub use collection::{Collection, OpenError, Passage};
+pub use collection::{Collection, OpenError, Passage, UnknownLanguage};
 pub use evaluation::{
     ByLanguage, Evaluation, Evaluator, LanguageScores, Missing, by_language, evaluate,
 };
 pub use input::{LineError, ReadError};
+pub use languages::{LanguageFacts, NTREX_SUBSET, Tier, facts};
 pub use measure::{Cutoff, Level, Measure, MeasureError};
+pub use opening::Opening;
 pub use qrels::{Qrels, QrelsError};
 pub use report::{
-    Bar, BarError, ByTopic, ComparedLanguage, ComparedMean, Comparison, ComparisonError,
-    LanguageRow, Report, ReportError, RunReport, Scores, SettingsRow, Side,
+    Bar, BarError, ByTopic, ComparedLanguage, ComparedMean, ComparedTier, Comparison,
+    ComparisonError, LanguageRow, Report, ReportError, RunReport, Scores, SettingsRow, Side,
+    TierDifference, TierRow, Tiers,
 };
 pub use retriever::{RetrieveError, Retriever};
 pub use run::{Hit, Run, RunError, WriteError};
 pub use settings::{
-    DenseRetriever, Pool, Settings, SettingsError, dense_settings, pooled_settings, ranked_settings,
+    DenseRetriever, OWN_SHARE_DEPTH, Pool, Settings, SettingsError, dense_settings,
+    pooled_settings, ranked_settings,
 };
 pub use stream::RunScores;
 pub use topics::Topic;

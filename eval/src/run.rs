@@ -251,7 +251,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 /// Columns are parted as `trec_eval` parts them: by white space of ASCII.
-fn next_column<'a>(rest: &mut &'a str) -> Option<&'a str> {
+pub(crate) fn next_column<'a>(rest: &mut &'a str) -> Option<&'a str> {
     let line = rest.trim_ascii_start();
     let (column, after) = line.split_at(column_end(line.as_bytes()));
     *rest = after;

@@ -2,6 +2,8 @@
 //! than chance.
 //!
 //! Invariant: both systems were measured on the same topics, and on pools of the same size.
+//!
+//! More than 500 lines, of which a quarter are tests and a quarter what is documented of the values.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +11,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::text::{Align, Group, write_tables};
+use super::tiers::{self, ComparedTier};
 use super::{ByTopic, LanguageRow, Report};
 use crate::measure::{Measure, real};
 use crate::stats::{
@@ -77,6 +80,8 @@ pub struct Comparison {
     pub left_out: Vec<String>,
     /// The means over languages.
     pub mean: ComparedMean,
+    /// The means over the languages of each resource tier; empty if all are of one tier.
+    pub tiers: Vec<ComparedTier>,
 }
 
 /// One language of a comparison.
@@ -190,6 +195,7 @@ impl Comparison {
             second: second.system.to_owned(),
             draws,
             mean: mean(&pairs, &languages, draws),
+            tiers: tiers::compared(&pairs, &languages, draws),
             languages,
             left_out,
         })
@@ -230,7 +236,8 @@ impl<'a> Side<'a> {
 }
 
 /// Both systems in one language.
-struct Pair<'a> {
+#[derive(Clone)]
+pub(super) struct Pair<'a> {
     row: &'a LanguageRow,
     first: &'a [f64],
     second: &'a [f64],
@@ -282,7 +289,11 @@ fn mean_of(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / real(values.len())
 }
 
-fn mean(pairs: &[Pair<'_>], languages: &[ComparedLanguage], draws: Draws) -> ComparedMean {
+pub(super) fn mean(
+    pairs: &[Pair<'_>],
+    languages: &[ComparedLanguage],
+    draws: Draws,
+) -> ComparedMean {
     let groups: Vec<Vec<String>> = pairs.iter().map(|pair| pair.groups().collect()).collect();
     let named: Vec<Vec<(&str, f64)>> = groups
         .iter()
@@ -334,6 +345,13 @@ impl fmt::Display for Comparison {
             interval.push(mean.interval.map(signed).to_vec());
             tests.push(vec![p_value(mean.p), String::new(), String::new()]);
         }
+        for tier in &self.tiers {
+            first.push(vec![format!("{} tier", tier.tier)]);
+            sizes.push(vec![tier.topics.to_string(), String::new()]);
+            values.push(vec![String::new(), String::new(), signed(tier.difference)]);
+            interval.push(tier.interval.map(signed).to_vec());
+            tests.push(vec![p_value(tier.p), String::new(), String::new()]);
+        }
         let group = |heading: &str, rows, align| Group { heading: heading.to_owned(), rows, align };
         let fixed = [group("", first, Align::Left), group("", sizes, Align::Right)];
         let groups = [
@@ -348,6 +366,13 @@ impl fmt::Display for Comparison {
         };
         writeln!(f, "p: two-sided randomization test{adjusted}; * is below .05")?;
         writeln!(f, "d: Cohen's, paired; detectable: with power .8 at .05")?;
+        if let [low, high] = &self.tiers[..] {
+            writeln!(
+                f,
+                "tiers: {} languages have less than 10 GiB in CC-100, {} more; p after Holm over both",
+                low.languages, high.languages
+            )?;
+        }
         if mean.observations < mean.topics {
             writeln!(
                 f,
@@ -422,13 +447,16 @@ mod tests {
         let text = comparison.to_string();
         let expected = [
             "AP: bm25 (A) against dense (B)",
-            "                                       95 % interval",
-            "lang  topics pool      A     B  B - A    from     to       p     d detectable",
-            "am         5    9  0.180 0.690 +0.510  +0.390 +0.620  0.125  +3.36      0.252",
-            "de         5    9  0.180 0.180 +0.000  +0.000 +0.000  1.000      -          -",
-            "mean      10       0.180 0.435 +0.255  +0.195 +0.310  0.062",
+            "                                            95 % interval",
+            "lang       topics pool      A     B  B - A    from     to       p     d detectable",
+            "am              5    9  0.180 0.690 +0.510  +0.390 +0.620  0.125  +3.36      0.252",
+            "de              5    9  0.180 0.180 +0.000  +0.000 +0.000  1.000      -          -",
+            "mean           10       0.180 0.435 +0.255  +0.195 +0.310  0.062",
+            "low tier        5                   +0.510  +0.390 +0.620  0.125",
+            "high tier       5                   +0.000  +0.000 +0.000  1.000",
             "p: two-sided randomization test, Holm over 2 languages; * is below .05",
             "d: Cohen's, paired; detectable: with power .8 at .05",
+            "tiers: 1 languages have less than 10 GiB in CC-100, 1 more; p after Holm over both",
             "in one of both alone: sw, te",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected, "\n{text}");

@@ -6,6 +6,7 @@ mod bar;
 mod comparison;
 mod run;
 mod text;
+mod tiers;
 
 use std::collections::BTreeMap;
 
@@ -19,11 +20,12 @@ use crate::settings::Settings;
 pub use bar::{Bar, BarError};
 pub use comparison::{ComparedLanguage, ComparedMean, Comparison, ComparisonError, Side};
 pub use run::RunReport;
+pub use tiers::{ComparedTier, TierDifference, TierRow, Tiers};
 
 /// The scores of several systems, by language and by setting.
 ///
 /// As JSON it is one object with stable keys: `collection`, `facts`, `measures`, `systems`,
-/// `languages`, `mean`, `settings`. [`Display`](std::fmt::Display) prints the tables.
+/// `languages`, `mean`, `by_tier` (where the tiers of two languages are known), `settings`. [`Display`](std::fmt::Display) prints the tables.
 ///
 /// ```
 /// # use tantivy_dense_eval::{Collection, Measure, Qrels, Report, Run, Topic, by_language, evaluate};
@@ -51,6 +53,8 @@ pub struct Report {
     systems: Vec<String>,
     languages: Vec<LanguageRow>,
     mean: BTreeMap<String, Scores>,
+    #[serde(rename = "by_tier", default, skip_serializing_if = "Tiers::is_empty")]
+    tiers: Tiers,
     settings: Vec<SettingsRow>,
 }
 
@@ -124,6 +128,10 @@ pub struct SettingsRow {
     /// The mean over languages of how many ranks lie between a topic's relevant passages. It does not
     /// depend on the measure.
     pub rank_distance: Option<f64>,
+    /// The mean over languages of the share of the topic's own language among the first
+    /// [`OWN_SHARE_DEPTH`](crate::OWN_SHARE_DEPTH) passages of all. It does not depend on the measure.
+    #[serde(default)]
+    pub own_language_share: Option<f64>,
 }
 
 impl Report {
@@ -136,6 +144,7 @@ impl Report {
             systems: Vec::new(),
             languages: Vec::new(),
             mean: BTreeMap::new(),
+            tiers: Tiers::default(),
             settings: Vec::new(),
         }
     }
@@ -148,6 +157,11 @@ impl Report {
     /// The mean over languages, by system, of the systems that were measured in all of them.
     pub fn mean(&self) -> &BTreeMap<String, Scores> {
         &self.mean
+    }
+
+    /// The languages by resource tier; empty where the tiers of fewer than two are known.
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
     }
 
     /// The rows of the settings, in the order in which systems were added.
@@ -179,6 +193,7 @@ impl Report {
             self.languages[at].by_topic.insert(system, &new.by_topic);
         }
         self.update_mean();
+        self.tiers = Tiers::of(self);
         Ok(())
     }
 
@@ -251,6 +266,7 @@ impl Report {
                 pairs: settings.cross().len(),
                 multi: value(&multi),
                 rank_distance: settings.rank_distance(),
+                own_language_share: settings.own_language_share(),
             }
         });
         self.settings.extend(rows);
@@ -270,6 +286,7 @@ impl Report {
                 by_topic.groups = groups;
             }
         }
+        self.tiers = Tiers::of(self);
     }
 
     /// Reads what [`Report::to_json`] or [`RunReport::to_json`] wrote; a run becomes a report of one
@@ -282,7 +299,12 @@ impl Report {
         if value.get("run").is_some() {
             return serde_json::from_value::<RunReport>(value).map(Self::from);
         }
-        serde_json::from_value(value)
+        let mut report: Self = serde_json::from_value(value)?;
+        // Releases before this one wrote no tiers.
+        if report.tiers.is_empty() {
+            report.tiers = Tiers::of(&report);
+        }
+        Ok(report)
     }
 
     /// The systems, in the order in which they were added.
@@ -366,6 +388,12 @@ mod tests {
             "am           12   40  0.250 0.750  0.750 0.123",
             "zh-Hant       3 1200  0.500 1.000  1.000 1.000",
             "mean         15       0.375 0.875  0.875 0.562",
+            "",
+            "                 AP within languages",
+            "tier  languages          密集 - bm25",
+            "low           1               +0.500",
+            "high          1               +0.500",
+            "tier: low has less than 10 GiB in CC-100, or nothing",
         ];
         assert_eq!(report.to_string().lines().collect::<Vec<_>>(), expected, "\n{report}");
     }
@@ -431,13 +459,14 @@ mod tests {
                 pairs: 0,
                 multi: Some(1.0),
                 rank_distance: distance,
+                own_language_share: distance.map(|_| 0.25),
             }));
         }
         let expected = [
             "        RR",
-            "system   mono cross multi  rank distance",
-            "bm25    0.731     - 1.000              -",
-            "dense   0.731     - 1.000           1422",
+            "system   mono cross multi  rank distance own in top 10",
+            "bm25    0.731     - 1.000              -             -",
+            "dense   0.731     - 1.000           1422         0.250",
         ];
         assert_eq!(report.to_string().lines().collect::<Vec<_>>(), expected, "\n{report}");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByTopic, LanguageRow, Report, Scores};
+use super::{ByTopic, LanguageRow, Report, Scores, Tiers};
 use crate::evaluation::Evaluation;
 use crate::measure::Measure;
 
@@ -63,6 +63,7 @@ impl From<RunReport> for Report {
             systems: vec![run],
             mean: scores.clone(),
             languages: vec![LanguageRow { language, topics, passages: 0, scores, by_topic }],
+            tiers: Tiers::default(),
             settings: Vec::new(),
         }
     }

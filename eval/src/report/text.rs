@@ -6,6 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{LanguageRow, Report};
 use crate::measure::Measure;
+use crate::settings::OWN_SHARE_DEPTH;
 
 const WIDTH: usize = 100;
 
@@ -27,6 +28,9 @@ impl fmt::Display for Report {
         if !self.languages.is_empty() {
             let scores: Vec<Group> = self.measures.iter().map(|m| self.scores(m)).collect();
             write_tables(f, &self.pools(), &scores)?;
+        }
+        if let Some(measure) = self.measures.first().filter(|_| !self.tiers.is_empty()) {
+            self.tiers.write(&measure.to_string(), f)?;
         }
         if !self.settings.is_empty() {
             if !self.languages.is_empty() {
@@ -76,11 +80,13 @@ impl Report {
         let mut systems = vec![vec!["system".to_owned()]];
         let columns = ["mono", "cross", "multi"].map(str::to_owned);
         let mut values = vec![columns.to_vec()];
-        let mut distances = vec![vec!["rank distance".to_owned()]];
+        let own = format!("own in top {OWN_SHARE_DEPTH}");
+        let mut distances = vec![vec!["rank distance".to_owned(), own]];
         for row in self.settings.iter().filter(|row| row.measure == measure) {
             systems.push(vec![row.system.clone()]);
             values.push([row.mono, row.cross, row.multi].map(|value| number(value, 3)).to_vec());
-            distances.push(vec![number(row.rank_distance, 0)]);
+            let share = number(row.own_language_share, 3);
+            distances.push(vec![number(row.rank_distance, 0), share]);
         }
         let group = |heading: &str, rows, align| Group { heading: heading.to_owned(), rows, align };
         vec![
@@ -91,7 +97,7 @@ impl Report {
     }
 }
 
-fn number(value: Option<f64>, digits: usize) -> String {
+pub(super) fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 

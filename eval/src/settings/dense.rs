@@ -15,7 +15,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
 use super::plan::{Plan, Ranking, Ranks, Values};
-use super::{Pool, Settings, SettingsError, parallel};
+use super::{OWN_SHARE_DEPTH, Pool, Settings, SettingsError, parallel};
 use crate::collection::Collection;
 use crate::measure::Measure;
 use crate::retriever::{RetrieveError, Retriever};
@@ -197,9 +197,32 @@ impl Ranker<'_> {
             })
             .collect();
         let in_language = self.pools.iter().map(Vec::len).collect();
-        let ranking = Ranking { ranks, in_all: scores.len(), in_language };
+        let own_share =
+            judged.own.and_then(|_| self.plan.own_share(judged, self.first(scores).into_iter()));
+        let ranking = Ranking { ranks, in_all: scores.len(), in_language, own_share };
         Ok(self.plan.values(topic, &ranking, measures))
     }
+
+    /// The passages that rank first, best first: as many as the share of the own language is of.
+    fn first(&self, scores: &[f32]) -> Vec<usize> {
+        let key = |passage: usize| (scores[passage], self.order[passage]);
+        let mut first: Vec<usize> = Vec::with_capacity(OWN_SHARE_DEPTH + 1);
+        for passage in 0..scores.len() {
+            let full = first.len() == OWN_SHARE_DEPTH;
+            if full && first.last().is_some_and(|&last| !is_before(key(passage), key(last))) {
+                continue;
+            }
+            let at = first.partition_point(|&other| is_before(key(other), key(passage)));
+            first.insert(at, passage);
+            first.truncate(OWN_SHARE_DEPTH);
+        }
+        first
+    }
+}
+
+/// Whether a passage ranks before another, each as score and place.
+fn is_before((score, place): (f32, u32), (other, than): (f32, u32)) -> bool {
+    score > other || (score >= other && place > than)
 }
 
 /// One more than there are passages that rank before the target.

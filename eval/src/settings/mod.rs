@@ -20,6 +20,9 @@ use crate::retriever::RetrieveError;
 pub use dense::{DenseRetriever, dense_settings};
 pub use ranked::{Pool, pooled_settings, ranked_settings};
 
+/// Of how many passages, from the first, the share of the topic's own language is taken.
+pub const OWN_SHARE_DEPTH: usize = 10;
+
 /// What each measure says about each topic in the three settings: searching the passages of the
 /// topic's own language (monolingual), of one other language (cross-lingual), of all languages at once
 /// (multilingual).
@@ -27,15 +30,18 @@ pub use ranked::{Pool, pooled_settings, ranked_settings};
 /// Values are means over the topics of a language, or of an ordered pair of languages, and then over
 /// languages or pairs, so that each counts alike. *Rank distance* says how far apart the best and the
 /// worst of a topic's relevant passages stand when all languages are ranked together: the less a
-/// system cares for the language of a passage, the smaller it is.
+/// system cares for the language of a passage, the smaller it is. The *share of the own language* says how many of
+/// the first [`OWN_SHARE_DEPTH`] passages of that ranking are in the language of the topic: where every language has
+/// as many relevant passages, a system that does not care for language has 1 over the number of languages
+/// on average, and one that cares for nothing else has 1.
 ///
 /// A topic counts in a setting if a passage of that pool is relevant to it; in the multilingual one
 /// every topic with judgements counts. A judged passage that the collection lacks counts there as
 /// relevant and never found.
 ///
 /// # Source
-/// Roy et al., "`LAReQA`" (2020), for the pools; arXiv 2408.10536
-/// for rank distance.
+/// Roy et al., "`LAReQA`" (2020), for the pools, and for counting the languages of what is found first (section 5,
+/// language bias); arXiv 2408.10536 for rank distance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     measures: Vec<Measure>,
@@ -46,6 +52,7 @@ pub struct Settings {
     cross: BTreeMap<(String, String), Evaluation>,
     multi: BTreeMap<String, Evaluation>,
     distances: Option<BTreeMap<String, BTreeMap<String, usize>>>,
+    own_shares: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 impl Settings {
@@ -77,6 +84,13 @@ impl Settings {
     /// not found has no rank.
     pub fn rank_distances(&self) -> Option<&BTreeMap<String, BTreeMap<String, usize>>> {
         self.distances.as_ref()
+    }
+
+    /// The share of the topic's own language among the first [`OWN_SHARE_DEPTH`] of all passages, or
+    /// among all that were found if these are fewer, by language and topic. Topics for which nothing was found,
+    /// or in whose language no passage is, are left out; all are if the passages are in one language.
+    pub fn own_language_shares(&self) -> &BTreeMap<String, BTreeMap<String, f64>> {
+        &self.own_shares
     }
 
     /// Means of the monolingual setting by language, with the size of each language's pool.
@@ -123,14 +137,25 @@ impl Settings {
 
     /// The mean rank distance over languages; `None` where [`Settings::rank_distances`] is.
     pub fn rank_distance(&self) -> Option<f64> {
-        let languages = self.distances.as_ref()?.values();
-        let means: Vec<[f64; 1]> = languages
-            .map(|topics| {
-                [topics.values().map(|&ranks| real(ranks)).sum::<f64>() / real(topics.len())]
-            })
-            .collect();
-        Some(mean_of(1, means.iter().map(<[f64; 1]>::as_slice))?[0])
+        mean_over_languages(self.distances.as_ref()?, |&ranks| real(ranks))
     }
+
+    /// The mean share of the own language, over languages; `None` where no topic has one.
+    pub fn own_language_share(&self) -> Option<f64> {
+        mean_over_languages(&self.own_shares, |&share| share)
+    }
+}
+
+/// The mean over languages of the mean over topics.
+fn mean_over_languages<T>(
+    languages: &BTreeMap<String, BTreeMap<String, T>>,
+    number: impl Fn(&T) -> f64,
+) -> Option<f64> {
+    let mean = |topics: &BTreeMap<String, T>| {
+        [topics.values().map(&number).sum::<f64>() / real(topics.len())]
+    };
+    let means: Vec<[f64; 1]> = languages.values().map(mean).collect();
+    Some(mean_of(1, means.iter().map(<[f64; 1]>::as_slice))?[0])
 }
 
 /// Why the settings could not be measured.

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Settings, SettingsError};
+use super::{OWN_SHARE_DEPTH, Settings, SettingsError};
 use crate::collection::Collection;
 use crate::evaluation::{Evaluation, gain};
-use crate::measure::{Measure, Standing};
+use crate::measure::{Measure, Standing, real};
 use crate::topics::Topic;
 
 pub(super) struct Plan<'a> {
@@ -25,7 +25,7 @@ pub(super) struct Plan<'a> {
 /// if a measure asks for these.
 pub(super) struct Judged {
     /// The topic's language, if any passage is written in it.
-    own: Option<usize>,
+    pub(super) own: Option<usize>,
     pub(super) passages: Vec<JudgedPassage>,
 }
 
@@ -44,6 +44,9 @@ pub(super) struct Ranking {
     /// How many passages were ranked among all, and among those of each language.
     pub(super) in_all: usize,
     pub(super) in_language: Vec<usize>,
+    /// The share of the topic's own language among the first of all; `None` if nothing was found, or it has no
+    /// language that could be told from others.
+    pub(super) own_share: Option<f64>,
 }
 
 /// The ranks of one judged passage, from 1; `None` if it is not found.
@@ -60,6 +63,7 @@ pub(super) struct Values {
     cross: Vec<(usize, Vec<f64>)>,
     multi: Vec<f64>,
     distance: Distance,
+    own_share: Option<f64>,
 }
 
 enum Distance {
@@ -126,6 +130,21 @@ impl<'a> Plan<'a> {
         pools
     }
 
+    /// The share of the topic's own language among passages, the first of its ranking.
+    pub(super) fn own_share(
+        &self,
+        judged: &Judged,
+        first: impl Iterator<Item = usize>,
+    ) -> Option<f64> {
+        let own = judged.own.filter(|_| self.languages.len() > 1)?;
+        let (mut found, mut of_own) = (0, 0);
+        for passage in first.take(OWN_SHARE_DEPTH) {
+            found += 1;
+            of_own += usize::from(self.language_of[passage] == Some(own));
+        }
+        (found > 0).then(|| real(of_own) / real(found))
+    }
+
     /// What is judged for a topic; `None` if nothing is.
     pub(super) fn judged(&self, topic: usize) -> Option<&Judged> {
         self.topics[topic].as_ref()
@@ -163,6 +182,7 @@ impl<'a> Plan<'a> {
                 ranking.in_all,
             )),
             distance: judged.distance(&ranking.ranks),
+            own_share: ranking.own_share,
         })
     }
 
@@ -177,11 +197,12 @@ impl<'a> Plan<'a> {
             cross: BTreeMap::new(),
             multi: BTreeMap::new(),
             distances: None,
+            own_shares: BTreeMap::new(),
         };
         let mut distances: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
         let mut all_found = true;
         let new = || Evaluation::new(measures);
-        for Values { topic, mono, cross, multi, distance } in values {
+        for Values { topic, mono, cross, multi, distance, own_share } in values {
             let Topic { id, language, .. } = &self.collection.topics[topic];
             let from = language.as_ref().unwrap_or(&self.collection.name);
             if let Some(mono) = mono {
@@ -193,6 +214,9 @@ impl<'a> Plan<'a> {
                 settings.cross.entry(pair).or_insert_with(new).insert(id, values);
             }
             settings.multi.entry(from.clone()).or_insert_with(new).insert(id, multi);
+            if let Some(share) = own_share {
+                settings.own_shares.entry(from.clone()).or_default().insert(id.clone(), share);
+            }
             match distance {
                 Distance::NotAsked => {}
                 Distance::NotFound => all_found = false,

@@ -152,5 +152,6 @@ fn walk(plan: &Plan<'_>, judged: &Judged, ranking: &[usize]) -> Ranking {
             ranks[wanted[found].1] = Ranks { in_all: Some(rank), in_language };
         }
     }
-    Ranking { ranks, in_all: ranking.len(), in_language: of_language }
+    let own_share = plan.own_share(judged, ranking.iter().copied());
+    Ranking { ranks, in_all: ranking.len(), in_language: of_language, own_share }
 }

@@ -115,6 +115,19 @@ impl Example {
         Some(ranks.iter().max()? - ranks.iter().min()?)
     }
 
+    /// The share of the own language among the first ten of a ranking of `depth`.
+    fn brute_own_share(&self, topic: usize, depth: usize) -> Option<f64> {
+        let passages = &self.collection.passages;
+        let own = self.collection.topics[topic].language.as_deref()?;
+        let languages = self.collection.languages();
+        let mut first = self.best(topic, Pool::All, depth);
+        first.truncate(10);
+        let language_of = |hit: &Hit| passages.iter().find(|p| p.id == hit.id)?.language.as_deref();
+        let of_own = first.iter().filter(|hit| language_of(hit) == Some(own)).count();
+        let is_told = languages.len() > 1 && languages.contains(&own) && !first.is_empty();
+        is_told.then(|| real(of_own) / real(first.len()))
+    }
+
     /// Compares settings with brute force over rankings of `depth`.
     fn check(&self, settings: &Settings, depth: usize) -> Result<(), TestCaseError> {
         let language_of = |id: &str| {
@@ -126,6 +139,14 @@ impl Example {
             topics.map(|(topic, values)| (topic.to_owned(), values.to_vec())).collect()
         };
         prop_assert_eq!(flat(settings.multi().values().collect()), self.brute(Pool::All, depth));
+        let topics = self.collection.topics.iter().enumerate();
+        let judged = topics.filter(|(_, topic)| self.collection.qrels.has(&topic.id));
+        let shares: BTreeMap<String, f64> = judged
+            .filter_map(|(i, topic)| Some((topic.id.clone(), self.brute_own_share(i, depth)?)))
+            .collect();
+        let ours = settings.own_language_shares().values().flatten();
+        let ours: BTreeMap<String, f64> = ours.map(|(id, share)| (id.clone(), *share)).collect();
+        prop_assert_eq!(ours, shares);
         for language in self.collection.languages() {
             let mut wanted = self.brute(Pool::Language(language), depth);
             // Without a language a topic has neither its own pool nor a pair.
@@ -286,6 +307,8 @@ fn means_weigh_languages_and_pairs_alike_not_topics() {
     assert_eq!(settings.cross_mean(), Some(vec![half(1.0, 0.5)]));
     assert_eq!(settings.multi_mean(), Some(vec![half(half(t1, t2), t2)]));
     assert_eq!(settings.rank_distance(), Some(1.0));
+    // Of the three that there are, two are Swahili.
+    assert_eq!(settings.own_language_share(), Some(half(2.0 / 3.0, 1.0 / 3.0)));
     let pools: Vec<_> = settings
         .mono_by_language()
         .iter()

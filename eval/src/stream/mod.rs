@@ -9,23 +9,20 @@
 //!
 //! More than 500 lines, of which a quarter are the tests of that invariant.
 
-mod blocks;
+pub(crate) mod blocks;
 mod topic;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read};
+use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
-use memchr::{memchr, memrchr};
-
-use self::blocks::Blocks;
+use self::blocks::on_threads;
 use self::topic::Ranker;
 use crate::evaluation::{Evaluation, Evaluator, gain};
-use crate::input::{self, LineError, Lines, ReadError, without_mark};
+use crate::input::{self, LineError, Lines, ReadError};
 use crate::measure::Standing;
 use crate::run::{self, Line};
 
@@ -103,37 +100,16 @@ impl Evaluator<'_> {
 
     /// Threads take block after block, and what they found is put together in the order of the file.
     fn grouped(&self, input: impl Read + Send, file: &Path) -> Result<Reading, ReadError> {
-        let blocks = Mutex::new((0_usize.., Blocks::new(input)));
-        let failed = AtomicBool::new(false);
         let mixed = AtomicBool::new(false);
-        let next = |old: Vec<u8>| -> io::Result<Option<(usize, Vec<u8>)>> {
-            let mut blocks = blocks.lock().expect("no thread panics while it reads");
-            let block = if failed.load(Ordering::Relaxed) { None } else { blocks.1.next(old)? };
-            Ok(block.and_then(|block| Some((blocks.0.next()?, block))))
-        };
-        let work = || -> io::Result<Vec<(usize, BlockScores)>> {
-            let (mut ranker, mut done) = (Ranker::default(), Vec::new());
-            let mut old = Vec::new();
-            loop {
-                let taken = next(old).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
-                let Some((number, block)) = taken else { return Ok(done) };
-                let scores = BlockScores::of(*self, &block, number == 0, &mut ranker, &mixed);
-                failed.fetch_or(scores.error.is_some(), Ordering::Relaxed);
-                done.push((number, scores));
-                old = block;
+        let done = on_threads(input, self.threads, Ranker::default, |ranker, number, block| {
+            let scores = BlockScores::of(*self, block, number == 0, ranker, &mixed);
+            match scores.error {
+                None => ControlFlow::Continue(scores),
+                Some(_) => ControlFlow::Break(scores),
             }
-        };
-        let done: io::Result<Vec<Vec<_>>> = match self.threads.get() {
-            1 => work().map(|done| vec![done]),
-            threads => thread::scope(|scope| {
-                let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-                workers.into_iter().map(|w| w.join().expect("work does not panic")).collect()
-            }),
-        };
+        });
         let done = done.map_err(|source| ReadError::Io { file: file.to_owned(), source })?;
-        let mut done: Vec<_> = done.into_iter().flatten().collect();
-        done.sort_unstable_by_key(|(number, _)| *number);
-        self.put_together(done.into_iter().map(|(_, scores)| scores), file)
+        self.put_together(done.into_iter(), file)
     }
 
     fn put_together(
@@ -299,17 +275,8 @@ impl BlockScores {
         ranker: &mut Ranker,
         mixed: &AtomicBool,
     ) -> Self {
-        // What stands before bytes that are no text is measured: it may hold an earlier error.
-        let (text, is_text) = match str::from_utf8(block) {
-            Ok(text) => (text, true),
-            Err(error) => {
-                let valid = &block[..error.valid_up_to()];
-                let whole = memrchr(b'\n', valid).map_or(0, |newline| newline + 1);
-                (str::from_utf8(&valid[..whole]).expect("it is valid so far"), false)
-            }
-        };
+        let (text, is_text) = blocks::text(block, is_first);
         let mut scores = Self::default();
-        let text = if is_first { without_mark(text) } else { text };
         let measured = scores.measure(evaluator, text, ranker, mixed);
         let no_text = (scores.all_lines + 1, LineError::Utf8);
         scores.error = measured.err().or((!is_text).then_some(no_text));
@@ -327,11 +294,8 @@ impl BlockScores {
         let mut comes_back = false;
         let mut topic: Option<(&str, usize)> = None;
         let (mut hits, mut numbers) = (Vec::new(), Vec::new());
-        let (mut start, mut beginning) = (0, None);
-        while start < text.len() {
-            let end = memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |at| start + at);
-            let line = &text[start..end];
-            start = end + 1;
+        let mut beginning = None;
+        for line in blocks::lines(text) {
             self.all_lines += 1;
             if is_blank(line) {
                 continue;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use dense_eval::stats::Draws;
 use dense_eval::{
     ByLanguage, Collection, DenseRetriever, Evaluator, Measure, Missing, Pool, Qrels, Report,
     Retriever, RunReport, Settings, Topic, dense_settings, ranked_settings,
@@ -15,10 +16,14 @@ use dense_indexer::{Analyzers, Detector};
 use dense_plugin::{Encoder, LanguageTag, Role, Text};
 use ndarray::Array2;
 
-use super::compare;
 use super::models::ModelOptions;
 use super::ui::Ui;
-use crate::retrievers::{Bm25Retriever, HybridRetriever, full_text, language_of};
+use super::{bm25, compare};
+use crate::fusion::Normalization;
+use crate::retrievers::{
+    Bm25Retriever, DetectingRetriever, HybridRetriever, full_text, language_of,
+};
+use crate::weighted::WeightedRetriever;
 
 /// How many texts are handed to the encoder at once: enough to sort by length, little enough for
 /// the bar to move.
@@ -36,8 +41,10 @@ const RUN_DEPTH: usize = 1000;
 #[command(after_help = "Examples:
   tdense eval --data xquad-r
   tdense eval --data tydiqa-r --systems bm25,dense --measures AP,nDCG@10 --json
+  tdense eval --data xquad-r --systems bm25,hybrid,weighted --detect
   tdense eval --run bm25.trec --qrels qrels.txt
-  tdense eval compare old.json new.json")]
+  tdense eval compare old.json new.json
+  tdense eval bm25 --data xquad-r")]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Options {
     #[command(subcommand)]
@@ -51,6 +58,18 @@ pub(super) struct Options {
     /// What to compare
     #[arg(long, value_delimiter = ',', default_value = "bm25,dense,hybrid", requires = "data")]
     systems: Vec<System>,
+    /// Measure BM25 once more with the language of each query detected, as where nobody says it
+    #[arg(long, requires = "data")]
+    detect: bool,
+    /// How `weighted` makes scores comparable
+    #[arg(long, value_name = "min-max|z-score", default_value = "min-max", requires = "data")]
+    normalization: Normalization,
+    /// Folds of queries: the weights of a query are chosen on the other folds
+    #[arg(long, default_value_t = 5, requires = "data", value_parser = clap::value_parser!(u32).range(2..=100))]
+    folds: u32,
+    /// From which seed the folds are dealt
+    #[arg(long, default_value_t = 1, requires = "data")]
+    seed: u64,
     /// What to measure: AP, nDCG, RR, Judged, each also with a cutoff as in AP@100; R@k, P@k,
     /// Success@k, Rprec; with a least grade as in AP(rel=2)@100
     #[arg(long, value_delimiter = ',', default_value = "AP,nDCG@10,R@100,RR")]
@@ -80,6 +99,8 @@ pub(super) struct Options {
 enum Instead {
     /// Compare two systems, models or dates, language by language, with significance
     Compare(compare::Options),
+    /// Compare ways to take texts apart for BM25, language by language
+    Bm25(bm25::Options),
 }
 
 /// What can be compared.
@@ -87,12 +108,17 @@ enum Instead {
 enum System {
     Bm25,
     Dense,
+    /// Fused by reciprocal ranks
     Hybrid,
+    /// Fused by a weighted sum, the weights chosen by cross-validation
+    Weighted,
 }
 
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
-    if let Some(Instead::Compare(options)) = &options.instead {
-        return compare::run(options, ui);
+    match &options.instead {
+        Some(Instead::Compare(options)) => return compare::run(options, ui),
+        Some(Instead::Bm25(options)) => return bm25::run(options, ui),
+        None => {}
     }
     match (&options.data, &options.run, &options.qrels) {
         (Some(data), ..) => measure_collections(data, options, ui),
@@ -169,7 +195,8 @@ impl Measured<'_> {
             collection.topics.len()
         ));
         let wants = |system| options.systems.contains(&system);
-        let bm25 = if wants(System::Bm25) || wants(System::Hybrid) {
+        let fuses = wants(System::Hybrid) || wants(System::Weighted);
+        let bm25 = if wants(System::Bm25) || fuses || options.detect {
             Some(Bm25Retriever::new(collection, Analyzers::default())?)
         } else {
             None
@@ -188,6 +215,12 @@ impl Measured<'_> {
             let settings = ranked_settings(collection, measures, threads, search)?;
             self.add(report, bm25, &settings)?;
         }
+        if let Some(bm25) = bm25.as_ref().filter(|_| options.detect) {
+            let detecting = DetectingRetriever(bm25);
+            let search = |topic: &Topic, pool: Pool<'_>| detecting.search(topic, pool);
+            let settings = ranked_settings(collection, measures, threads, search)?;
+            self.add(report, &detecting, &settings)?;
+        }
         if let Some(dense) = dense.as_ref().filter(|_| wants(System::Dense))
             && let Some((queries, passages)) = &vectors
         {
@@ -202,6 +235,25 @@ impl Measured<'_> {
             let search = |topic: &Topic, pool: Pool<'_>| hybrid.search(topic, pool);
             let settings = ranked_settings(collection, measures, threads, search)?;
             self.add(report, &hybrid, &settings)?;
+        }
+        if let Some((bm25, dense)) = bm25.as_ref().zip(dense.as_ref())
+            && wants(System::Weighted)
+        {
+            let folds = (options.folds as usize, Draws::new(options.seed));
+            let normalization = options.normalization;
+            let weighted = WeightedRetriever::cross_validated(
+                bm25,
+                dense,
+                collection,
+                normalization,
+                folds,
+                threads,
+            )?;
+            let search = |topic: &Topic, pool: Pool<'_>| weighted.search(topic, pool);
+            let settings = ranked_settings(collection, measures, threads, search)?;
+            self.add(report, &weighted, &settings)?;
+            let weights = serde_json::to_value(weighted.chosen())?;
+            report.facts.insert(format!("weights of {}", collection.name), weights);
         }
         Ok(())
     }

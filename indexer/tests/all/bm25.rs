@@ -10,7 +10,7 @@ use tantivy::schema::{
     FAST, IndexRecordOption, Schema, TextFieldIndexing, TextOptions, Value as _,
 };
 use tantivy::{Index, TantivyDocument};
-use tantivy_dense_indexer::{Analyzers, Stemming};
+use tantivy_dense_indexer::{Analysis, Analyzers};
 
 use crate::support::data;
 
@@ -120,8 +120,8 @@ fn bm25_reaches_its_bar_on_xquad_r() {
     for language in LANGUAGES {
         let questions = read(&data.join(format!("eval/xquad-r/{language}.json")));
         let tag = language.parse().unwrap();
-        for (name, stemming) in [("stemmed", Stemming::On), ("as written", Stemming::Off)] {
-            let value = mean_average_precision(&questions, Analyzers::new(stemming), &tag);
+        for (name, analysis) in [("stemmed", Analysis::STEM), ("as written", Analysis::WORD)] {
+            let value = mean_average_precision(&questions, Analyzers::only(analysis), &tag);
             println!("{language} {name:10} {value:.3}");
             *means.entry(name).or_default() += value / 11.0;
         }
@@ -137,8 +137,8 @@ fn stemmers_help_where_a_language_has_one() {
     for language in ["ar", "bn", "en", "fi", "id", "ko", "ru", "sw", "te"] {
         let questions = read_beir(&data.join(format!("eval/tydiqa-r/{language}")));
         let tag = language.parse().unwrap();
-        let [stemmed, written] = [Stemming::On, Stemming::Off]
-            .map(|stemming| mean_average_precision(&questions, Analyzers::new(stemming), &tag));
+        let [stemmed, written] = [Analysis::STEM, Analysis::WORD]
+            .map(|analysis| mean_average_precision(&questions, Analyzers::only(analysis), &tag));
         println!("{language} stemmed {stemmed:.3} as written {written:.3}");
         assert!(stemmed >= written - 0.005, "{language}");
     }

@@ -1,0 +1,7 @@
+//! Which analysis each language has by default.
+
+use super::plan::Analysis;
+
+pub(super) fn second(_language: &str) -> Analysis {
+    Analysis::STEM
+}

@@ -85,6 +85,9 @@ pub enum Runs {
 pub struct Gram(u8);
 
 impl Gram {
+    /// As the defaults have it.
+    pub const FOUR: Self = Self(4);
+
     /// `None` outside 2 to 9.
     pub const fn new(characters: u8) -> Option<Self> {
         if characters >= 2 && characters <= LONGEST { Some(Self(characters)) } else { None }
@@ -118,37 +121,28 @@ impl Analysis {
     /// In languages whose script has no spaces, and in Korean, what becomes of runs; in others, what
     /// becomes of words and of their spelling.
     pub fn candidates(language: &str) -> Vec<Self> {
-        let default = super::Version::NEWEST.analysis(language);
-        let mut all = vec![default];
+        let mut all = vec![super::Version::NEWEST.analysis(language)];
+        let has_stemmer = stem::stemmer(language).is_some();
+        let base = if has_stemmer { Self::STEM } else { Self::WORD };
         if matches!(language, "zh" | "yue" | "ja" | "ko" | "th" | "lo" | "km" | "my") {
             let runs = [Runs::Pairs, Runs::Singles, Runs::Both, Runs::Segmented];
-            all.extend(runs.map(|runs| Self { runs, ..Self::STEM }));
+            all.extend(runs.map(|runs| Self { runs, ..base }));
         } else {
-            let has_stemmer = stem::stemmer(language).is_some();
-            let base = if has_stemmer { Words::Stem } else { Words::Whole };
             let with: fn(Gram) -> Words =
                 if has_stemmer { Words::StemAndNgrams } else { Words::WholeAndNgrams };
             let grams = [Gram(3), Gram(4), Gram(5)];
-            let mut words = vec![Words::Whole, base];
+            let mut words = vec![Words::Whole, base.words];
             words.extend([Gram(4), Gram(5), Gram(6)].map(Words::Prefix));
             words.extend(grams.map(Words::Ngrams));
             words.extend(grams.map(with));
-            all.extend(words.into_iter().map(|words| Self { words, ..Self::WORD }));
-            let loose = [base, with(Gram(4)), Words::Ngrams(Gram(4))];
-            let loose = loose.map(|words| Self { spelling: Spelling::Loose, words, ..Self::WORD });
-            all.extend(loose);
+            all.extend(words.into_iter().map(|words| Self { words, ..base }));
+            let loose = [base.words, with(Gram::FOUR), Words::Ngrams(Gram::FOUR)];
+            all.extend(loose.map(|words| Self { spelling: Spelling::Loose, words, ..base }));
         }
         let mut seen = Vec::new();
-        // Without a stemmer `stem` is `word`.
-        let plain = |analysis: Self| match analysis.words {
-            Words::Stem if stem::stemmer(language).is_none() => {
-                Self { words: Words::Whole, ..analysis }
-            }
-            _ => analysis,
-        };
         all.retain(|&analysis| {
-            let is_new = !seen.contains(&plain(analysis));
-            seen.push(plain(analysis));
+            let is_new = !seen.contains(&analysis);
+            seen.push(analysis);
             is_new
         });
         all

@@ -3,6 +3,8 @@
 //! Left out on purpose: schemas of one's own. Whoever has one uses [`DenseIndex`] and
 //! [`KnnQuery`] beside Tantivy's own queries.
 
+mod explain;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
@@ -11,16 +13,17 @@ use std::sync::Arc;
 use dense_indexer::{Analyzers, CorpusSchema, Detector};
 use dense_plugin::{
     DenseIndex, DenseOptions, DenseReader, DenseSearcher, Encoder, KnnQuery, LanguageTag,
-    OpenError, Role, RrfQuery, SegmentSummary, Text,
+    OpenError, Role, RrfQuery, SegmentSummary, Text, WeightedQuery,
 };
 use serde::Serialize;
 use tantivy::collector::TopDocs;
-use tantivy::query::{
-    BooleanQuery, ConstScoreQuery, DisjunctionMaxQuery, Occur, Query, QueryParser, QueryParserError,
-};
+use tantivy::query::{BooleanQuery, ConstScoreQuery, Occur, Query, QueryParser, QueryParserError};
 use tantivy::schema::Value;
 use tantivy::schema::document::TantivyDocument;
 use tantivy::{Score, Searcher, TantivyError};
+
+use explain::Ranking;
+pub use explain::{Place, TermPart, Why};
 
 /// How many documents of each ranking a hybrid search fuses at least; [`RrfQuery`]'s default.
 const WINDOW: usize = 100;
@@ -35,7 +38,7 @@ pub enum Mode {
     Bm25,
     /// By meaning: the nearest vectors.
     Dense,
-    /// By both, fused by reciprocal ranks.
+    /// By both, fused.
     #[default]
     Hybrid,
 }
@@ -60,12 +63,35 @@ impl FromStr for Mode {
     }
 }
 
+/// How the rankings by words and by meaning become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Fusion {
+    /// By reciprocal ranks: nothing has to be tuned.
+    #[default]
+    ReciprocalRanks,
+    /// By scores between the least and the greatest of each ranking: meaning counts so much, and words
+    /// what is left to 1. Above 0 and below 1.
+    Weighted(f32),
+}
+
+impl Fusion {
+    /// How much words and meaning count.
+    fn weights(self) -> [f32; 2] {
+        match self {
+            Self::ReciprocalRanks => [1.0, 1.0],
+            Self::Weighted(meaning) => [1.0 - meaning, meaning],
+        }
+    }
+}
+
 /// What to search for.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     text: &'a str,
     k: usize,
     mode: Mode,
+    fusion: Fusion,
+    explain: bool,
     language: Option<LanguageTag>,
     filter: Option<&'a str>,
     effort: Effort,
@@ -101,8 +127,9 @@ impl Effort {
 impl<'a> Request<'a> {
     /// The 10 best documents for a text, by words and by meaning.
     pub fn new(text: &'a str) -> Self {
-        let (mode, effort) = (Mode::default(), Effort::default());
-        Self { text, k: 10, mode, language: None, filter: None, effort }
+        let (mode, fusion, effort) = (Mode::default(), Fusion::default(), Effort::default());
+        let (language, filter) = (None, None);
+        Self { text, k: 10, mode, fusion, explain: false, language, filter, effort }
     }
 
     /// How many documents are wanted. Default: 10.
@@ -116,6 +143,20 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// How a hybrid search fuses. Default: [`Fusion::ReciprocalRanks`].
+    #[must_use]
+    pub fn fusion(mut self, fusion: Fusion) -> Self {
+        self.fusion = fusion;
+        self
+    }
+
+    /// Each document says what made its score. Default: no.
+    #[must_use]
+    pub fn explain(mut self) -> Self {
+        self.explain = true;
         self
     }
 
@@ -172,7 +213,7 @@ impl<'a> Request<'a> {
 pub struct Found {
     /// Its place among those found, from 1.
     pub rank: usize,
-    /// BM25, the metric of the dense field, or the sum of reciprocal ranks, by mode.
+    /// BM25, the metric of the dense field, or what fusion makes of both, by mode.
     pub score: Score,
     /// The corpus's own name for it.
     pub id: String,
@@ -183,6 +224,9 @@ pub struct Found {
     pub title: Option<String>,
     /// Its text.
     pub text: String,
+    /// What made its score, where the request asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
 }
 
 /// An index of a corpus, as `tdense index` makes it.
@@ -258,8 +302,9 @@ impl Engine {
     }
 
     fn over(index: DenseIndex, schema: CorpusSchema) -> Result<Self, EngineError> {
+        schema.register(index.tantivy());
         let reader = index.reader()?;
-        let (analyzers, detector) = (Analyzers::default(), Detector::new());
+        let (analyzers, detector) = (schema.analyzers(), Detector::new());
         Ok(Self { index, schema, reader, analyzers, detector })
     }
 
@@ -316,21 +361,53 @@ impl Engine {
         if k == 0 {
             return Ok(Vec::new());
         }
-        let query: Box<dyn Query> = match request.mode {
-            Mode::Bm25 => self.words(&searcher, request, filter.as_deref())?,
-            Mode::Dense => Box::new(self.meaning(request, k, filter)?),
-            Mode::Hybrid => {
-                let window = k.max(WINDOW);
-                let words = self.words(&searcher, request, filter.as_deref())?;
-                let meaning = self.meaning(request, window, filter)?;
-                Box::new(RrfQuery::new().leg(words).leg(meaning).window(window))
-            }
+        let mode = request.mode;
+        let window = if mode == Mode::Hybrid { k.max(WINDOW) } else { k };
+        let words = match mode {
+            Mode::Dense => None,
+            _ => Some(self.words(&searcher, request, filter.as_deref())?),
+        };
+        let meaning = mode.is_dense().then(|| self.meaning(request, window, filter)).transpose()?;
+        let legs = if request.explain {
+            let [of_words, of_meaning] = request.fusion.weights();
+            let window = window.min(documents);
+            let ranking = |query: Option<&dyn Query>, weight| match query {
+                Some(query) => Ranking::of(&searcher, query, window, weight),
+                None => Ok(Ranking::default()),
+            };
+            let meaning = meaning.as_ref().map(|meaning| meaning as &dyn Query);
+            Some((ranking(words.as_deref(), of_words)?, ranking(meaning, of_meaning)?))
+        } else {
+            None
+        };
+        let query: Box<dyn Query> = match (words, meaning) {
+            (Some(words), Some(meaning)) => match request.fusion {
+                Fusion::ReciprocalRanks => {
+                    Box::new(RrfQuery::new().leg(words).leg(meaning).window(window))
+                }
+                fusion @ Fusion::Weighted(_) => {
+                    let [of_words, of_meaning] = fusion.weights();
+                    let both = WeightedQuery::new().leg_from(0.0, words, of_words);
+                    Box::new(both.leg(meaning, of_meaning).window(window))
+                }
+            },
+            (Some(words), None) => words,
+            (None, Some(meaning)) => Box::new(meaning),
+            (None, None) => return Ok(Vec::new()),
         };
         let top = TopDocs::with_limit(k).order_by_score();
         let hits = searcher.search(&*query, &top)?;
         let found = (1..).zip(hits).map(|(rank, (score, address))| {
             let document: TantivyDocument = searcher.doc(address)?;
-            Ok(self.found(rank, score, &document))
+            let why = legs.as_ref().map(|(words, meaning)| {
+                let (words, meaning) = (words.place(address), meaning.place(address));
+                let terms = match words {
+                    Some(_) => self.terms(&searcher, request, address)?,
+                    None => Vec::new(),
+                };
+                Ok::<_, TantivyError>(Why { words, terms, meaning })
+            });
+            Ok(self.found(rank, score, &document, why.transpose()?))
         });
         found.collect()
     }
@@ -348,19 +425,13 @@ impl Engine {
         request: &Request<'_>,
         filter: Option<&dyn Query>,
     ) -> tantivy::Result<Box<dyn Query>> {
-        let in_language =
-            |language: &_| self.analyzers.query(self.schema.body, language, request.text);
-        let words = if let Some(language) = &request.language {
-            in_language(language)
-        } else {
-            let languages = self.languages(searcher)?;
-            match self.detect(request.text).filter(|language| languages.contains(language)) {
-                Some(language) => in_language(&language),
-                // Any language of the index may be meant.
-                None => {
-                    Box::new(DisjunctionMaxQuery::new(languages.iter().map(in_language).collect()))
-                }
+        let languages = self.languages_of(searcher, request)?;
+        let words = match languages.iter().next() {
+            Some(only) if languages.len() == 1 => {
+                self.analyzers.query(self.schema.body, only, request.text)
             }
+            // Any language of the index may be meant.
+            _ => self.analyzers.query_in_any(self.schema.body, &languages, request.text),
         };
         Ok(match filter {
             None => words,
@@ -369,6 +440,20 @@ impl Engine {
                 (Occur::Must, Box::new(ConstScoreQuery::new(filter.box_clone(), 0.0))),
             ])),
         })
+    }
+
+    /// The languages that a query may be in.
+    fn languages_of(
+        &self,
+        searcher: &Searcher,
+        request: &Request<'_>,
+    ) -> tantivy::Result<BTreeSet<LanguageTag>> {
+        if let Some(language) = &request.language {
+            return Ok(BTreeSet::from([language.clone()]));
+        }
+        let languages = self.languages(searcher)?;
+        let detected = self.detect(request.text).filter(|language| languages.contains(language));
+        Ok(detected.map_or(languages, |language| BTreeSet::from([language])))
     }
 
     /// The language that a query shows; a name or a word or two show none.
@@ -410,7 +495,13 @@ impl Engine {
         })
     }
 
-    fn found(&self, rank: usize, score: Score, document: &TantivyDocument) -> Found {
+    fn found(
+        &self,
+        rank: usize,
+        score: Score,
+        document: &TantivyDocument,
+        why: Option<Why>,
+    ) -> Found {
         let text =
             |field| document.get_first(field).and_then(|value| value.as_str()).map(str::to_owned);
         Found {
@@ -420,6 +511,7 @@ impl Engine {
             lang: text(self.schema.language).unwrap_or_default(),
             title: text(self.schema.title),
             text: text(self.schema.text).unwrap_or_default(),
+            why,
         }
     }
 }

@@ -4,10 +4,12 @@
     doc = "Dense multilingual search inside Tantivy: the light build, without ONNX Runtime."
 )]
 
+pub mod bm25;
 pub mod engine;
 pub mod fusion;
 pub mod means;
 pub mod retrievers;
+pub mod weighted;
 
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -21,4 +23,4 @@ pub mod model;
 pub use dense_eval as eval;
 pub use dense_indexer as indexer;
 pub use dense_plugin::*;
-pub use engine::{Engine, EngineError, Found, Mode, Request};
+pub use engine::{Engine, EngineError, Found, Fusion, Mode, Place, Request, TermPart, Why};

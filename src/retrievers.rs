@@ -3,7 +3,7 @@
 //! Invariant: a collection is searched as an index of it would be: BM25's statistics are those of
 //! the pool that is searched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dense_eval::{Collection, DenseRetriever, Hit, Passage, Pool, RetrieveError, Retriever, Topic};
 use dense_indexer::{Analyzers, Detector};
@@ -22,6 +22,8 @@ const WRITER_MEMORY: usize = 50_000_000;
 pub struct Bm25Retriever {
     analyzers: Analyzers,
     detector: Detector,
+    /// Those of the passages, and the one that is not known.
+    languages: BTreeSet<LanguageTag>,
     all: PoolIndex,
     by_language: BTreeMap<String, PoolIndex>,
 }
@@ -34,6 +36,8 @@ impl Bm25Retriever {
     pub fn new(collection: &Collection, analyzers: Analyzers) -> tantivy::Result<Self> {
         let detector = Detector::new();
         let languages = collection.languages();
+        let mut tags = BTreeSet::from([LanguageTag::undetermined()]);
+        tags.extend(languages.iter().filter_map(|language| language.parse().ok()));
         let mut by_language = BTreeMap::new();
         // One language is the whole collection.
         if languages.len() > 1 {
@@ -45,7 +49,7 @@ impl Bm25Retriever {
             }
         }
         let all = PoolIndex::new(collection.passages.iter(), analyzers, &detector)?;
-        Ok(Self { analyzers, detector, all, by_language })
+        Ok(Self { analyzers, detector, languages: tags, all, by_language })
     }
 
     /// The best `depth` passages of a pool, best first.
@@ -62,12 +66,24 @@ impl Bm25Retriever {
             Pool::Language(language) => self.by_language.get(language).unwrap_or(&self.all),
             Pool::All => &self.all,
         };
-        let language = language_of(topic.language.as_deref(), &topic.text, &self.detector);
-        let query = self.analyzers.query(pool.body, &language, &topic.text);
+        let query = match self.language_of(topic) {
+            Some(language) => self.analyzers.query(pool.body, &language, &topic.text),
+            None => self.analyzers.query_in_any(pool.body, &self.languages, &topic.text),
+        };
         let mut hits =
             pool.search(&*query, depth).map_err(|error| RetrieveError::new(topic, error))?;
         hits.sort_unstable_by(Hit::ranking);
         Ok(hits)
+    }
+
+    /// The language that the topic names, or the one it looks like if passages are in it. A collection
+    /// that names none has passages in any.
+    fn language_of(&self, topic: &Topic) -> Option<LanguageTag> {
+        let named = topic.language.as_deref().and_then(|named| named.parse().ok());
+        named.or_else(|| {
+            let detected = self.detector.detect(&topic.text);
+            detected.filter(|tag| self.languages.len() == 1 || self.languages.contains(tag))
+        })
     }
 }
 
@@ -78,6 +94,32 @@ impl Retriever for Bm25Retriever {
 
     fn retrieve(&self, topic: &Topic, depth: usize) -> Result<Vec<Hit>, RetrieveError> {
         self.search(topic, Pool::All, depth)
+    }
+}
+
+/// BM25 where nobody says which language a query is in: it is detected.
+#[derive(Clone, Copy, Debug)]
+pub struct DetectingRetriever<'a>(pub &'a Bm25Retriever);
+
+impl DetectingRetriever<'_> {
+    /// All passages of a pool, best first, whatever language the topic names.
+    ///
+    /// # Errors
+    /// [`RetrieveError`] if Tantivy fails.
+    pub fn search(&self, topic: &Topic, pool: Pool<'_>) -> Result<Vec<Hit>, RetrieveError> {
+        self.0.search(&Topic { language: None, ..topic.clone() }, pool, usize::MAX)
+    }
+}
+
+impl Retriever for DetectingRetriever<'_> {
+    fn name(&self) -> &'static str {
+        "bm25-detected"
+    }
+
+    fn retrieve(&self, topic: &Topic, depth: usize) -> Result<Vec<Hit>, RetrieveError> {
+        let mut hits = self.search(topic, Pool::All)?;
+        hits.truncate(depth);
+        Ok(hits)
     }
 }
 

@@ -12,7 +12,7 @@ mod pipeline;
 mod resume;
 mod schema;
 
-pub use analysis::{Analyzers, Stemming};
+pub use analysis::{Analysis, AnalysisError, Analyzers, Gram, Runs, Spelling, Version, Words};
 pub use corpus::{
     BadKind, BadLine, Entry, Fields, Format, Place, ReadOptions, Record, Records, Source,
     SourceError,

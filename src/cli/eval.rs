@@ -1,41 +1,37 @@
 //! `tdense eval`.
 
-use std::fs::{self, File};
-use std::io::BufWriter;
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use dense_eval::{
-    ByLanguage, Collection, DenseRetriever, Evaluator, Measure, Missing, Pool, Qrels, Report,
-    Retriever, RunReport, Settings, Topic, dense_settings, ranked_settings,
-};
-use dense_indexer::Analyzers;
-use dense_plugin::Encoder;
-use ndarray::Array2;
+use dense_eval::{Evaluator, Measure, Missing, NTREX_SUBSET, Opening, Qrels, Report, RunReport};
 
-use super::compare;
-use super::debias::{Debias, Encoded};
+use super::debias::Debias;
+use super::measured::Measured;
 use super::models::ModelOptions;
 use super::ui::Ui;
-use super::vectors::Texts;
-use crate::retrievers::{Bm25Retriever, HybridRetriever};
+use super::{bm25, compare};
+use crate::fusion::Normalization;
 
-/// How many passages of each topic a run file holds, as at TREC.
-const RUN_DEPTH: usize = 1000;
+/// The languages that stand for 24 of NTREX.
+const TIERS: &str = "tiers";
 
 /// Measure how well BM25, dense and hybrid search rank, language by language.
 ///
 /// The data is a BEIR folder (`corpus.jsonl`, `queries.jsonl`, `qrels/test.tsv`), a folder of such
-/// folders, or XQuAD-R's JSON files. A collection in several languages is measured in each language
-/// apart, across each pair of languages, and in one pool of all.
+/// folders, XQuAD-R's or MLQA-R's JSON files, NTREX-128, MIRACL or Mr. TyDi as their authors publish
+/// them, or tables (`corpus.tsv`, `queries.tsv`, `qrels.tsv`). A collection in several languages is
+/// measured in each language apart, across each pair of languages, and in one pool of all.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   tdense eval --data xquad-r
   tdense eval --data tydiqa-r --systems bm25,dense --measures AP,nDCG@10 --json
+  tdense eval --data xquad-r --systems bm25,hybrid,weighted --detect
   tdense eval --run bm25.trec --qrels qrels.txt
-  tdense eval compare old.json new.json")]
+  tdense eval compare old.json new.json
+  tdense eval bm25 --data xquad-r")]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Options {
     #[command(subcommand)]
@@ -43,19 +39,35 @@ pub(super) struct Options {
     /// A collection, or a folder of collections
     #[arg(long, value_name = "DIR", required_unless_present = "run")]
     data: Option<PathBuf>,
-    /// Which judgements of a BEIR folder: qrels/<SPLIT>.tsv
-    #[arg(long, default_value = "test", requires = "data")]
-    split: String,
+    /// Which judgements, where there are several: qrels/<SPLIT>.tsv of a BEIR folder [default: test;
+    /// MIRACL: dev]
+    #[arg(long, requires = "data")]
+    split: Option<String>,
+    /// Take these languages alone; `tiers`: the 24 of NTREX that tiers of resources are compared on
+    #[arg(long, value_name = "TAGS", value_delimiter = ',', requires = "data")]
+    languages: Vec<String>,
     /// What to compare
     #[arg(long, value_delimiter = ',', default_value = "bm25,dense,hybrid", requires = "data")]
-    systems: Vec<System>,
+    pub(super) systems: Vec<System>,
+    /// Measure BM25 once more with the language of each query detected, as where nobody says it
+    #[arg(long, requires = "data")]
+    pub(super) detect: bool,
+    /// How `weighted` makes scores comparable
+    #[arg(long, value_name = "min-max|z-score", default_value = "min-max", requires = "data")]
+    pub(super) normalization: Normalization,
+    /// Folds of queries: the weights of a query are chosen on the other folds
+    #[arg(long, default_value_t = 5, requires = "data", value_parser = clap::value_parser!(u32).range(2..=100))]
+    pub(super) folds: u32,
+    /// From which seed the folds are dealt
+    #[arg(long, default_value_t = 1, requires = "data")]
+    pub(super) seed: u64,
     /// What to measure: AP, nDCG, RR, Judged, each also with a cutoff as in AP@100; R@k, P@k,
     /// Success@k, Rprec; with a least grade as in AP(rel=2)@100
     #[arg(long, value_delimiter = ',', default_value = "AP,nDCG@10,R@100,RR")]
-    measures: Vec<Measure>,
+    pub(super) measures: Vec<Measure>,
     /// Write each system's ranking to DIR/<collection>.<system>.trec
     #[arg(long, value_name = "DIR", requires = "data")]
-    save_run: Option<PathBuf>,
+    pub(super) save_run: Option<PathBuf>,
     /// Score the TREC run of any system instead
     #[arg(long, value_name = "FILE", requires = "qrels", conflicts_with = "data")]
     run: Option<PathBuf>,
@@ -73,13 +85,13 @@ pub(super) struct Options {
     /// queries themselves (an upper bound), `indexed` those of the passages, and the model's for
     /// queries, `model` the model's for both
     #[arg(long, value_delimiter = ',', requires = "data")]
-    debias: Vec<Debias>,
+    pub(super) debias: Vec<Debias>,
     /// Take off so many principal components of each language as well, where means are taken from
     /// passages or queries
     #[arg(long, value_name = "N", default_value_t = 0, requires = "debias")]
-    components: usize,
+    pub(super) components: usize,
     #[command(flatten)]
-    model: ModelOptions,
+    pub(super) model: ModelOptions,
 }
 
 /// What is done with results that are there.
@@ -87,19 +99,26 @@ pub(super) struct Options {
 enum Instead {
     /// Compare two systems, models or dates, language by language, with significance
     Compare(compare::Options),
+    /// Compare ways to take texts apart for BM25, language by language
+    Bm25(bm25::Options),
 }
 
 /// What can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum System {
+pub(super) enum System {
     Bm25,
     Dense,
+    /// Fused by reciprocal ranks
     Hybrid,
+    /// Fused by a weighted sum, the weights chosen by cross-validation
+    Weighted,
 }
 
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
-    if let Some(Instead::Compare(options)) = &options.instead {
-        return compare::run(options, ui);
+    match &options.instead {
+        Some(Instead::Compare(options)) => return compare::run(options, ui),
+        Some(Instead::Bm25(options)) => return bm25::run(options, ui),
+        None => {}
     }
     match (&options.data, &options.run, &options.qrels) {
         (Some(data), ..) => measure_collections(data, options, ui),
@@ -132,10 +151,16 @@ fn score_run(run: &Path, qrels: &Path, options: &Options, ui: Ui) -> anyhow::Res
 }
 
 fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result<()> {
-    let collections = match options.split.as_str() {
-        "test" => Collection::open_all(data)?,
-        split => vec![Collection::open_split(data, split)?],
-    };
+    let mut opening = Opening::new();
+    if let Some(split) = &options.split {
+        opening = opening.split(split);
+    }
+    match &options.languages[..] {
+        [] => {}
+        [one] if one == TIERS => opening = opening.languages(&NTREX_SUBSET),
+        languages => opening = opening.languages(languages),
+    }
+    let collections = opening.open_all(data)?;
     let encodes = options.systems.iter().any(|system| *system != System::Bm25);
     let encoder = if encodes { Some(options.model.chosen()?.encoder) } else { None };
     if let Some(folder) = &options.save_run {
@@ -151,113 +176,9 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
     }
     report.facts.insert("tdense".to_owned(), env!("CARGO_PKG_VERSION").into());
     for collection in &collections {
-        let measured = Measured { collection, options, ui };
-        measured.add_to(&mut report, encoder.as_deref())?;
+        Measured::new(collection, options, ui).add_to(&mut report, encoder.as_deref())?;
         report.add_groups(collection);
     }
     let shown = if options.json { report.to_json() } else { report.to_string() };
     Ok(ui.line(shown.trim_end())?)
-}
-
-/// One collection that is being measured.
-struct Measured<'a> {
-    collection: &'a Collection,
-    options: &'a Options,
-    ui: Ui,
-}
-
-impl Measured<'_> {
-    fn add_to(&self, report: &mut Report, encoder: Option<&dyn Encoder>) -> anyhow::Result<()> {
-        let Self { collection, options, ui } = *self;
-        ui.note(format_args!(
-            "{}: {} passages, {} queries",
-            collection.name,
-            collection.passages.len(),
-            collection.topics.len()
-        ));
-        let wants = |system| options.systems.contains(&system);
-        let bm25 = if wants(System::Bm25) || wants(System::Hybrid) {
-            Some(Bm25Retriever::new(collection, Analyzers::default())?)
-        } else {
-            None
-        };
-        let vectors = encoder.map(|encoder| self.vectors(encoder)).transpose()?;
-        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let measures = &options.measures;
-        if let Some(bm25) = bm25.as_ref().filter(|_| wants(System::Bm25)) {
-            let search = |topic: &Topic, pool: Pool<'_>| bm25.search(topic, pool, usize::MAX);
-            let settings = ranked_settings(collection, measures, threads, search)?;
-            self.add(report, bm25, &settings)?;
-        }
-        let Some(vectors) = vectors else { return Ok(()) };
-        let add_dense =
-            |report: &mut Report, name: &str, queries: &Array2<f32>, passages: &Array2<f32>| {
-                let (queries, passages) = (queries.view(), passages.view());
-                let settings = dense_settings(queries, passages, collection, measures, threads)?;
-                let dense = DenseRetriever::new(name, queries, passages, collection)?;
-                self.add(report, &dense, &settings)
-            };
-        if wants(System::Dense) {
-            add_dense(report, "dense", &vectors.queries, &vectors.passages)?;
-        }
-        for &debias in &options.debias {
-            let (queries, passages) =
-                vectors.without_means(debias, options.components, &options.model)?;
-            add_dense(report, debias.system(), &queries, &passages)?;
-        }
-        if let Some(bm25) = bm25.as_ref().filter(|_| wants(System::Hybrid)) {
-            let (queries, passages) = (vectors.queries.view(), vectors.passages.view());
-            let dense = DenseRetriever::new("dense", queries, passages, collection)?;
-            let hybrid = HybridRetriever::new(bm25, &dense);
-            let search = |topic: &Topic, pool: Pool<'_>| hybrid.search(topic, pool);
-            let settings = ranked_settings(collection, measures, threads, search)?;
-            self.add(report, &hybrid, &settings)?;
-        }
-        Ok(())
-    }
-
-    /// The vectors of the queries and of the passages.
-    fn vectors(&self, encoder: &dyn Encoder) -> anyhow::Result<Encoded> {
-        let (model, ui) = (&self.options.model, self.ui);
-        let query_texts = Texts::queries(self.collection);
-        let passage_texts = Texts::passages(self.collection);
-        Ok(Encoded {
-            queries: query_texts.encode(encoder, model, ui)?,
-            passages: passage_texts.encode(encoder, model, ui)?,
-            query_texts,
-            passage_texts,
-        })
-    }
-
-    fn add(
-        &self,
-        report: &mut Report,
-        system: &dyn Retriever,
-        settings: &Settings,
-    ) -> anyhow::Result<()> {
-        report.add(system.name(), &self.by_language(settings))?;
-        if self.is_multilingual() {
-            report.add_settings(system.name(), settings)?;
-        }
-        let Some(folder) = &self.options.save_run else { return Ok(()) };
-        let file = folder.join(format!("{}.{}.trec", self.collection.name, system.name()));
-        let run = system.retrieve_all(&self.collection.topics, RUN_DEPTH)?;
-        let written = File::create(&file)
-            .map_err(anyhow::Error::from)
-            .and_then(|out| Ok(run.write(&mut BufWriter::new(out))?));
-        written.with_context(|| format!("{}: cannot be written", file.display()))
-    }
-
-    /// Several languages are told apart by what each finds among its own passages.
-    fn by_language(&self, settings: &Settings) -> ByLanguage {
-        if self.is_multilingual() {
-            settings.mono_by_language()
-        } else {
-            settings.multi_by_language()
-        }
-    }
-
-    fn is_multilingual(&self) -> bool {
-        self.collection.languages().len() > 1
-    }
 }

@@ -1,6 +1,7 @@
 //! The command `tdense`: its arguments, and one file a subcommand. Only here is anything printed,
 //! and only here are the clock and the environment read.
 
+mod bm25;
 mod build;
 mod check;
 mod compare;
@@ -13,6 +14,7 @@ mod inspect;
 mod interrupt;
 #[cfg(feature = "onnx")]
 mod means;
+mod measured;
 #[cfg(feature = "onnx")]
 mod model;
 mod models;
@@ -27,7 +29,8 @@ mod warnings;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use self::ui::{Ui, Verbosity};
 
@@ -73,6 +76,16 @@ enum Command {
     #[cfg(feature = "onnx")]
     #[command(subcommand)]
     Model(model::Options),
+    /// Print a script that completes `tdense` in a shell
+    ///
+    /// Examples:
+    ///   tdense completions bash > ~/.local/share/bash-completion/completions/tdense
+    ///   tdense completions fish > ~/.config/fish/completions/tdense.fish
+    #[command(verbatim_doc_comment)]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
 }
 
 /// Runs the command with the arguments of this process.
@@ -91,9 +104,16 @@ pub fn main() -> ExitCode {
         Command::Repair(options) => repair::run(&options, ui),
         #[cfg(feature = "onnx")]
         Command::Model(options) => model::run(&options, ui),
+        Command::Completions { shell } => completions(shell, ui),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error::report(&error, ui),
     }
+}
+
+fn completions(shell: Shell, ui: Ui) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "tdense", &mut script);
+    Ok(ui.line(String::from_utf8_lossy(&script).trim_end())?)
 }

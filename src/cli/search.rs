@@ -3,13 +3,14 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::Args;
+use anyhow::bail;
+use clap::{Args, ValueEnum};
 use dense_plugin::{AnnStatus, LanguageTag};
 
 use super::models::ModelOptions;
 use super::open;
 use super::ui::Ui;
-use crate::engine::{Engine, Found, Mode, Request};
+use crate::engine::{Engine, Found, Fusion, Mode, Place, Request, Why};
 
 /// How many characters of a text are shown to a person.
 const SHOWN: usize = 160;
@@ -19,7 +20,9 @@ const SHOWN: usize = 160;
 #[command(after_help = "Examples:
   tdense search idx \"why does the sea come and go twice a day?\"
   tdense search idx \"kwa nini bahari hupanda?\" --mode dense --filter 'lang:sw OR lang:en' -k 5
-  tdense search idx \"tides\" --json | jq .id")]
+  tdense search idx \"tides\" --json | jq .id
+  tdense search idx \"why do tides come twice a day?\" --explain
+  tdense search idx \"why do tides come twice a day?\" --fusion weighted --weight .7")]
 pub(super) struct Options {
     /// Folder of the index
     index: PathBuf,
@@ -28,6 +31,19 @@ pub(super) struct Options {
     /// By words (bm25), by meaning (dense), or by both
     #[arg(short, long, value_name = "bm25|dense|hybrid", default_value = "hybrid")]
     mode: Mode,
+    /// How hybrid search fuses: by reciprocal ranks (rrf), or by a weighted sum of scores (weighted)
+    #[arg(
+        long,
+        value_name = "rrf|weighted",
+        value_enum,
+        default_value = "rrf",
+        hide_possible_values = true
+    )]
+    fusion: Fuse,
+    /// How much meaning counts in a weighted sum, above 0 and below 1; words count the rest. `tdense
+    /// eval --systems weighted --json` finds what is best in each language [default: 0.5]
+    #[arg(long, value_name = "W", value_parser = weight)]
+    weight: Option<f32>,
     /// How many documents
     #[arg(short, value_name = "N", default_value_t = 10)]
     k: usize,
@@ -37,6 +53,9 @@ pub(super) struct Options {
     /// Language of the query, as in `sw` [default: detected]
     #[arg(short, long, value_name = "TAG")]
     lang: Option<LanguageTag>,
+    /// Show what made each score: terms, ranks and weights
+    #[arg(long)]
+    explain: bool,
     /// One JSON object a document
     #[arg(long)]
     json: bool,
@@ -44,6 +63,20 @@ pub(super) struct Options {
     effort: EffortOptions,
     #[command(flatten)]
     model: ModelOptions,
+}
+
+/// How hybrid search fuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Fuse {
+    Rrf,
+    Weighted,
+}
+
+fn weight(written: &str) -> Result<f32, String> {
+    match written.parse() {
+        Ok(weight) if weight > 0.0 && weight < 1.0 => Ok(weight),
+        _ => Err("a weight is above 0 and below 1".to_owned()),
+    }
 }
 
 /// How hard the nearest vectors are looked for.
@@ -85,6 +118,9 @@ impl EffortOptions {
 }
 
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
+    if options.weight.is_some() && options.fusion != Fuse::Weighted {
+        bail!("--weight is that of --fusion weighted");
+    }
     let mut engine = open::searchable(&options.index)?;
     if options.mode.is_dense() {
         engine = open::with_its_encoder(engine, &options.index, &options.model)?;
@@ -94,6 +130,12 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     }
     let request = Request::new(&options.query).k(options.k).mode(options.mode);
     let mut request = options.effort.of(request);
+    if options.fusion == Fuse::Weighted {
+        request = request.fusion(Fusion::Weighted(options.weight.unwrap_or(0.5)));
+    }
+    if options.explain {
+        request = request.explain();
+    }
     if let Some(filter) = &options.filter {
         request = request.filter(filter);
     }
@@ -132,5 +174,20 @@ fn shown(found: &Found) -> String {
         text.truncate(end);
         text.push('…');
     }
-    format!("{rank:>3}. {score:.4}  {id} [{lang}] {title}\n     {text}")
+    let why = found.why.as_ref().map(explained).unwrap_or_default();
+    format!("{rank:>3}. {score:.4}  {id} [{lang}] {title}\n     {text}{why}")
+}
+
+/// A line for each ranking that has the document.
+fn explained(why: &Why) -> String {
+    let place = |name, Place { rank, score, weight }: Place| {
+        format!("\n     {name}: rank {rank}, score {score:.4}, weight {weight}")
+    };
+    let mut lines = why.words.map(|words| place("bm25", words)).unwrap_or_default();
+    let terms = why.terms.iter().map(|part| format!("{} {:.4}", part.term, part.adds));
+    let terms = terms.collect::<Vec<_>>().join(" + ");
+    if !terms.is_empty() {
+        lines = format!("{lines} = {terms}");
+    }
+    lines + &why.meaning.map(|meaning| place("dense", meaning)).unwrap_or_default()
 }

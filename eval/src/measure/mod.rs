@@ -87,6 +87,26 @@ pub enum Measure {
 }
 
 impl Measure {
+    /// The value for one topic, by what became of its relevant passages: `found` are the ranks, from 1, of
+    /// those of grade 1 that were found, `missed` is how many were not, and `retrieved` how many
+    /// passages were ranked.
+    ///
+    /// ```
+    /// # use tantivy_dense_eval::{Measure, MeasureError};
+    /// let measure: Measure = "AP".parse()?;
+    /// assert_eq!(measure.of_ranks([3, 1], 1, 10), (1.0 / 1.0 + 2.0 / 3.0) / 3.0);
+    /// # Ok::<(), MeasureError>(())
+    /// ```
+    pub fn of_ranks(
+        self,
+        found: impl IntoIterator<Item = usize>,
+        missed: usize,
+        retrieved: usize,
+    ) -> f64 {
+        let found = found.into_iter().map(|rank| (rank, 1));
+        self.of(&Standing::new(found, std::iter::repeat_n(1, missed), retrieved))
+    }
+
     /// The value for one topic.
     pub(crate) fn of(self, standing: &Standing) -> f64 {
         match self {

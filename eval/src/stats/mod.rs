@@ -7,6 +7,7 @@
 //! Left out on purpose: tests of unpaired samples, since two systems always answer the same topics.
 
 mod bootstrap;
+mod cross_validation;
 mod differences;
 mod holm;
 mod power;
@@ -18,6 +19,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::Serialize;
 
 pub use bootstrap::bootstrap_interval;
+pub use cross_validation::{CrossValidated, cross_validate, folds};
 pub use differences::{Differences, DifferencesError};
 pub use holm::holm;
 pub use power::detectable_difference;

@@ -24,7 +24,6 @@ use std::thread;
 use dense_plugin::{DenseIndex, LanguageTag};
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::Analyzers;
 use crate::corpus::{ReadOptions, Source};
 use crate::error::IndexError;
 use crate::event::{Event, Summary};
@@ -208,6 +207,7 @@ impl Indexer {
         callback: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Summary, IndexError> {
         let schema = CorpusSchema::of(&self.index.schema())?;
+        schema.register(self.index.tantivy());
         // The writer first: while it is open, nobody else commits.
         let writer = self
             .index
@@ -256,7 +256,7 @@ impl Indexer {
                 let (done, from_worker) = sync_channel(WAITING);
                 scope.spawn(move || {
                     for batch in batches {
-                        let prepared = prepare(batch, schema, Analyzers::default(), languages);
+                        let prepared = prepare(batch, schema, languages);
                         if done.send(prepared).is_err() {
                             break;
                         }

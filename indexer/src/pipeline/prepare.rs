@@ -5,7 +5,6 @@ use tantivy::TantivyDocument;
 
 use super::MissingLanguage;
 use super::read::Batch;
-use crate::analysis::Analyzers;
 use crate::corpus::{BadLine, Record};
 use crate::error::IndexError;
 use crate::language::Detector;
@@ -51,12 +50,7 @@ impl Languages<'_> {
     }
 }
 
-pub(super) fn prepare(
-    batch: Batch,
-    schema: &CorpusSchema,
-    analyzers: Analyzers,
-    languages: Languages<'_>,
-) -> Prepared {
+pub(super) fn prepare(batch: Batch, schema: &CorpusSchema, languages: Languages<'_>) -> Prepared {
     let (mut detected, mut undetermined) = (0, 0);
     let documents = batch
         .records
@@ -65,7 +59,7 @@ pub(super) fn prepare(
             let (language, found) = languages.of(&record);
             detected += u64::from(found);
             undetermined += u64::from(language == LanguageTag::undetermined());
-            let document = schema.document(&record, &language, analyzers);
+            let document = schema.document(&record, &language);
             (record.id, document)
         })
         .collect();

@@ -19,7 +19,7 @@ use tantivy::schema::Value;
 use tantivy::{DocAddress, Index, TantivyDocument};
 use tantivy_dense_indexer::{
     Analyzers, BadKind, CorpusSchema, Counts, Event, Fields, IndexError, Indexer, MissingLanguage,
-    OnBad, ReadOptions, Resume, ResumeError, Source, SourceError, Summary,
+    OnBad, ReadOptions, Resume, ResumeError, Source, SourceError, Summary, Version,
 };
 
 /// The toy encoder; it fails once it has been called so often. Negative: never.
@@ -472,4 +472,41 @@ proptest! {
         prop_assert_eq!(broken.content(), whole.content());
         prop_assert_eq!(last.counts, expected.counts);
     }
+}
+
+#[test]
+fn an_index_of_the_first_analysis_keeps_it() {
+    let encoder: Arc<dyn Encoder> = Arc::new(ToyEncoder::new(Dim::new(16).unwrap()));
+    let newest = CorpusSchema::new(&*encoder);
+    let first = serde_json::to_string(&newest.schema).unwrap().replace("tdense-2", "default");
+    let first = serde_json::from_str(&first).unwrap();
+    assert_eq!(CorpusSchema::of(&first).unwrap().analysis, Version::First);
+    assert_eq!(CorpusSchema::of(&newest.schema).unwrap().analysis, Version::Second);
+    let terms = |schema| {
+        let builder = DenseIndex::builder(schema).encoder("dense", Arc::clone(&encoder));
+        let index = builder.create_in_ram().unwrap();
+        let line = r#"{"_id": "a", "lang": "sw", "text": "Maji yanachemka"}"#;
+        let source = Source::from_reader("lines", line.as_bytes());
+        let indexer = Indexer::builder(&index).memory(15_000_000);
+        indexer.run([source], |_| ControlFlow::Continue(())).unwrap();
+        let fields = CorpusSchema::of(&index.schema()).unwrap();
+        let searcher = index.manual_reader().unwrap().searcher();
+        let query = |analyzers: Analyzers| {
+            let query = analyzers.query(fields.body, &"sw".parse().unwrap(), "yanachemsha");
+            searcher.search(&*query, &tantivy::collector::Count).unwrap()
+        };
+        let swahili = Version::Second.analysis("sw");
+        (query(fields.analyzers()), query(Analyzers::only(swahili)))
+    };
+    // Another form of the word is found by the n-grams that the second has.
+    assert_eq!(terms(first), (0, 0));
+    assert_eq!(terms(newest.schema), (1, 1));
+}
+
+#[test]
+fn an_index_of_a_later_analysis_is_refused() {
+    let newest = CorpusSchema::new(&ToyEncoder::new(Dim::new(16).unwrap()));
+    let later = serde_json::to_string(&newest.schema).unwrap().replace("tdense-2", "tdense-3");
+    let error = CorpusSchema::of(&serde_json::from_str(&later).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("analysed as `tdense-3`") && error.contains("index the corpus again"));
 }

@@ -26,14 +26,46 @@ pub struct RrfQuery {
     window: Option<usize>,
 }
 
+/// A ranking, and how much it counts.
 #[derive(Clone)]
-struct Leg {
-    query: Arc<dyn Query>,
-    weight: f32,
+pub(super) struct Leg {
+    pub(super) query: Arc<dyn Query>,
+    pub(super) weight: f32,
+}
+
+impl Leg {
+    pub(super) fn new(query: impl Query, weight: f32) -> Self {
+        Self { query: Arc::new(query), weight }
+    }
 }
 
 const K0: f32 = 60.0;
-const WINDOW: usize = 100;
+pub(super) const WINDOW: usize = 100;
+
+pub(super) fn check_weights(query: &str, legs: &[Leg]) -> tantivy::Result<()> {
+    match legs.iter().find(|leg| !(leg.weight > 0.0 && leg.weight.is_finite())) {
+        Some(Leg { weight, .. }) => Err(TantivyError::InvalidArgument(format!(
+            "{query}: a weight must be above 0, got {weight}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The best documents of each leg, at most as many as the window has, best first.
+pub(super) fn rankings(
+    searcher: &Searcher,
+    legs: &[Leg],
+    window: usize,
+) -> tantivy::Result<Vec<Vec<(Score, DocAddress)>>> {
+    // Tantivy makes room for the whole window beforehand.
+    let documents = usize::try_from(searcher.num_docs()).unwrap_or(usize::MAX);
+    let window = window.min(documents);
+    if window == 0 {
+        return Ok(vec![Vec::new(); legs.len()]);
+    }
+    let top = TopDocs::with_limit(window).order_by_score();
+    legs.iter().map(|leg| searcher.search(leg.query.as_ref(), &top)).collect()
+}
 
 impl RrfQuery {
     /// No leg yet: matches nothing.
@@ -51,7 +83,7 @@ impl RrfQuery {
     /// the query is used.
     #[must_use]
     pub fn weighted_leg(mut self, query: impl Query, weight: f32) -> Self {
-        self.legs.push(Leg { query: Arc::new(query), weight });
+        self.legs.push(Leg::new(query, weight));
         self
     }
 
@@ -69,35 +101,20 @@ impl RrfQuery {
         self
     }
 
-    fn check(&self) -> tantivy::Result<()> {
-        let wrong = |what| Err(TantivyError::InvalidArgument(what));
-        let k0 = self.k0.unwrap_or(K0);
-        if !(k0 >= 0.0 && k0.is_finite()) {
-            return wrong(format!("RrfQuery: k0 must be at least 0, got {k0}"));
-        }
-        match self.legs.iter().find(|leg| !(leg.weight > 0.0 && leg.weight.is_finite())) {
-            Some(leg) => wrong(format!("RrfQuery: a weight must be above 0, got {}", leg.weight)),
-            None => Ok(()),
-        }
-    }
-
     /// The fused hits, with each one's ranks: (leg, rank).
     fn fuse(&self, searcher: &Searcher) -> tantivy::Result<HashMap<DocAddress, Fused>> {
-        self.check()?;
-        let mut fused: HashMap<DocAddress, Fused> = HashMap::new();
-        // Tantivy makes room for the whole window beforehand.
-        let documents = usize::try_from(searcher.num_docs()).unwrap_or(usize::MAX);
-        let window = self.window.unwrap_or(WINDOW).min(documents);
-        if window == 0 {
-            return Ok(fused);
+        let k0 = self.k0.unwrap_or(K0);
+        if !(k0 >= 0.0 && k0.is_finite()) {
+            let what = format!("RrfQuery: k0 must be at least 0, got {k0}");
+            return Err(TantivyError::InvalidArgument(what));
         }
-        for (number, leg) in self.legs.iter().enumerate() {
-            let top = TopDocs::with_limit(window).order_by_score();
-            let ranking = searcher.search(leg.query.as_ref(), &top)?;
+        check_weights("RrfQuery", &self.legs)?;
+        let mut fused: HashMap<DocAddress, Fused> = HashMap::new();
+        let rankings = rankings(searcher, &self.legs, self.window.unwrap_or(WINDOW))?;
+        for (number, (leg, ranking)) in self.legs.iter().zip(rankings).enumerate() {
             for (rank, (_, at)) in (1u32..).zip(ranking) {
                 let hit = fused.entry(at).or_default();
-                let k0 = f64::from(self.k0.unwrap_or(K0));
-                hit.score += f64::from(leg.weight) / (k0 + f64::from(rank));
+                hit.score += f64::from(leg.weight) / (f64::from(k0) + f64::from(rank));
                 hit.ranks.push((number, rank));
             }
         }

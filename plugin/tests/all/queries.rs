@@ -12,7 +12,7 @@ use tantivy::query::{
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocAddress, Searcher, Term, doc};
 use tantivy_dense_plugin::{
-    DenseIndex, DenseSearcher, DenseWriter, KnnQuery, RrfQuery, WriteError,
+    DenseIndex, DenseSearcher, DenseWriter, KnnQuery, RrfQuery, WeightedQuery, WriteError,
 };
 
 use crate::support::{TestEncoder, TextFields, ids, text_index, top};
@@ -225,4 +225,35 @@ fn a_plain_reader_of_tantivys_can_search_too() {
     let plain = w.index.tantivy().reader().unwrap().searcher();
     let knn = w.knn("engine", 10);
     assert_eq!(top(&plain, &knn), top(&w.searcher, &knn));
+}
+
+#[test]
+fn a_weighted_sum_is_of_scores_between_the_least_and_the_greatest() {
+    let w = world();
+    let (words, knn) = (w.bm25("teapot"), w.knn("volcano", 20));
+    let query = WeightedQuery::new().leg_from(0.0, words.box_clone(), 0.25).leg(knn.clone(), 0.75);
+    let query = query.window(20);
+    let parts = |query: &dyn Query, least: Option<f32>| -> HashMap<DocAddress, f32> {
+        let window = TopDocs::with_limit(20).order_by_score();
+        let ranking = w.searcher.search(query, &window).unwrap();
+        let least = least.unwrap_or(ranking[ranking.len() - 1].0);
+        let spread = ranking[0].0 - least;
+        ranking.into_iter().map(|(score, at)| (at, (score - least) / spread)).collect()
+    };
+    let (of_words, of_meaning) = (parts(&words, Some(0.0)), parts(&knn, None));
+    let fused = top(&w.searcher, &query);
+    assert!(fused.len() >= 20);
+    for (score, at) in fused {
+        let part = |of: &HashMap<DocAddress, f32>| of.get(&at).copied().unwrap_or(0.0);
+        let wanted = 0.25 * part(&of_words) + 0.75 * part(&of_meaning);
+        assert!((score - wanted).abs() < 1e-5, "{score} {wanted}");
+        assert_eq!(query.explain(&w.searcher, at).unwrap().value().to_bits(), score.to_bits());
+    }
+    assert_eq!(w.searcher.search(&WeightedQuery::new(), &Count).unwrap(), 0);
+    for wrong in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        let error = w.searcher.search(&WeightedQuery::new().leg(knn.clone(), wrong), &Count);
+        assert!(error.unwrap_err().to_string().contains("a weight must be above 0"));
+    }
+    let window = WeightedQuery::new().leg(w.knn("volcano", usize::MAX), 1.0).window(usize::MAX);
+    assert_eq!(w.searcher.search(&window, &Count).unwrap(), 59);
 }

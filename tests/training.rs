@@ -84,7 +84,7 @@ fn evaluation_data_is_refused_by_its_texts_and_by_its_place() {
         "test/texts.txt",
         "SW question number 7 of many\nen answer 9, which is long enough\n",
     );
-    let ran = bench.run(&train(&["--out", "a", "--exclude", "test", "--steps", "2"])).expect(0);
+    let ran = bench.run(&train(&["--out", "a", "--exclude", "test"])).expect(0);
     assert!(ran.stderr.contains("4 sets refused for 2 texts"), "{}", ran.stderr);
     bench.file("test/pairs.jsonl", fs::read(bench.path("pairs.jsonl")).unwrap());
     let arguments = [

@@ -35,7 +35,7 @@ pub(super) struct Options {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    run: Option<Run>,
+    run: Run,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,8 +63,9 @@ struct Run {
 #[derive(Debug, Args)]
 struct Common {
     /// Where checkpoints, log, curves and the trained model go
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    // Always there but beside a subcommand, which has its own.
+    #[arg(long, value_name = "DIR", required = true)]
+    out: Option<PathBuf>,
     #[command(flatten)]
     data: DataOptions,
     #[command(flatten)]
@@ -164,6 +165,12 @@ fn weight(written: &str) -> Result<(String, f64), String> {
     Ok((name.to_owned(), weight))
 }
 
+impl Common {
+    fn folder(&self) -> anyhow::Result<&Path> {
+        self.out.as_deref().context("--out names no folder")
+    }
+}
+
 impl TrainingOptions {
     fn batches(&self, alpha: f64, seed: u64) -> BatchOptions {
         BatchOptions {
@@ -207,10 +214,9 @@ impl TrainingOptions {
 }
 
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
-    match (&options.command, &options.run) {
-        (Some(Command::Sweep(options)), _) => sweep::run(options, ui),
-        (None, Some(run)) => run_once(run, ui),
-        (None, None) => anyhow::bail!("nothing to train on: name data with --pairs or --data"),
+    match &options.command {
+        Some(Command::Sweep(options)) => sweep::run(options, ui),
+        None => run_once(&options.run, ui),
     }
 }
 
@@ -218,10 +224,10 @@ fn run_once(options: &Run, ui: Ui) -> anyhow::Result<()> {
     let common = &options.common;
     let data = common.data.load(ui)?;
     let stop = Stop::on_ctrl_c(ui)?;
-    let models = Models::open(common, &common.out)?;
+    let folder = common.folder()?;
+    let models = Models::open(common, folder)?;
     let resume = if options.resume { Resume::Yes } else { Resume::No };
-    let plan =
-        Plan { alpha: options.alpha, seed: common.training.seed, folder: &common.out, resume };
+    let plan = Plan { alpha: options.alpha, seed: common.training.seed, folder, resume };
     let outcome = train(common, &data, &models, &plan, &stop, ui)?;
     if options.json {
         return Ok(ui.json(&outcome)?);

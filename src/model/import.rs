@@ -85,6 +85,9 @@ pub enum ImportError {
 ///
 /// # Errors
 /// [`ImportError`].
+///
+/// # Panics
+/// Never: what is written as JSON is plain data.
 pub fn import(
     folder: &Path,
     place: &Path,

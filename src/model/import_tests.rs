@@ -41,7 +41,7 @@ impl Weights for Asked {
 /// A folder as transformers saves it: weights under `before`, with `extra` position embeddings at the front.
 fn folder(kind: &str, before: &str, extra: usize, dtype: Dtype) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let asked = Asked(Default::default());
+    let asked = Asked(std::cell::RefCell::default());
     bert_encoder(&SIZE, &asked, Numeric::F32).unwrap();
     let mut tensors = Vec::new();
     for (name, mut dims) in asked.0.into_inner() {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::corpus::{Corpus, Form, LanguageId, TextId};
 use super::guard::{Row, allowed};
-use super::text::{TextKey, mixed};
+use super::text::{TextKey, mixed, unit_of};
 
 /// How often a row is drawn anew because its texts are in the batch already.
 const TRIES: usize = 8;
@@ -151,6 +151,9 @@ impl<'a> Batches<'a> {
     ///
     /// # Errors
     /// [`BatchError`] if an option is out of its range, or a kind of batch that alpha wants has no data.
+    ///
+    /// # Panics
+    /// Past four billion sets.
     pub fn new(corpus: &'a Corpus, options: BatchOptions) -> Result<Self, BatchError> {
         check(corpus, &options)?;
         let mut pools = Vec::new();
@@ -353,9 +356,7 @@ fn check(corpus: &Corpus, options: &BatchOptions) -> Result<(), BatchError> {
 
 /// A number from 0 to below 1.
 fn unit(rng: &mut ChaCha8Rng) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
-    let bits = (rng.next_u64() >> 11) as f64;
-    bits / (1_u64 << 53) as f64
+    unit_of(rng.next_u64())
 }
 
 /// A number below `count`, which is at least 1.

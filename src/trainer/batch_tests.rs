@@ -83,13 +83,12 @@ fn shares_of_kinds_and_languages_and_sources_are_those_asked_for() {
     assert!(total.abs_diff(1000) < 110, "{mono:?}");
     assert_eq!(mono.len(), 4);
     assert!(mono.values().all(|count| count.abs_diff(total / 4) < 60), "{mono:?}");
-    let share = from_small.0 as f64 / from_small.1 as f64;
-    assert!((share - 0.75).abs() < 0.05, "{share}");
+    assert!((from_small.0 * 100 / from_small.1).abs_diff(75) < 5, "{from_small:?}");
     let queries = |language: &str| -> usize {
         pairs.iter().filter(|((from, _), _)| from == language).map(|(_, count)| count).sum()
     };
     for language in ["de", "en", "sw", "te"] {
-        assert!((queries(language) as f64 / 30_000.0 - 0.25).abs() < 0.02, "{pairs:?}");
+        assert!(queries(language).abs_diff(7_500) < 600, "{pairs:?}");
     }
     assert_eq!(pairs.len(), 8, "six among three languages, and sw-te both ways: {pairs:?}");
 }
@@ -139,8 +138,11 @@ fn english_wordings_come_with_foreign_passages() {
     }
 }
 
+/// Query, positive, question id, passage id, hard negatives.
+type AnySet = (u8, u8, Option<u8>, Option<u8>, Vec<u8>);
+
 /// A few texts, so that sets share them.
-fn any_sets() -> impl Strategy<Value = Vec<(u8, u8, Option<u8>, Option<u8>, Vec<u8>)>> {
+fn any_sets() -> impl Strategy<Value = Vec<AnySet>> {
     let id = || prop::option::weighted(0.2, 0..3_u8);
     prop::collection::vec(
         (0..12_u8, 0..20_u8, id(), id(), prop::collection::vec(0..20_u8, 0..3)),
@@ -157,7 +159,7 @@ fn passage(of: u8) -> String {
 
 proptest! {
     #[test]
-    fn the_guard_is_what_comparing_everything_gives(sets in any_sets(), seed in 0..4_u64) {
+    fn the_guard_is_what_comparing_everything_gives(sets in any_sets(), which in 0..2_usize) {
         let mut corpus = Corpus::new();
         let source = corpus.source("s", None);
         for (query, positive, question, id, negatives) in &sets {
@@ -173,7 +175,7 @@ proptest! {
         }
         let rows: Vec<usize> = (0..corpus.len()).collect();
         let guarded: Vec<Row> =
-            rows.iter().map(|&set| Row { set, passage: corpus.passages(set)[seed as usize % 2].text }).collect();
+            rows.iter().map(|&set| Row { set, passage: corpus.passages(set)[which].text }).collect();
         let hard: Vec<TextId> = rows.iter().flat_map(|&set| corpus.negatives(set)).map(|form| form.text).collect();
         let mask = allowed(&corpus, &guarded, &hard);
 

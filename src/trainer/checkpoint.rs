@@ -97,6 +97,9 @@ impl Checkpoints {
     ///
     /// # Errors
     /// [`CheckpointError::Io`]; those from before are then still there.
+    ///
+    /// # Panics
+    /// Never: what is written as JSON is plain data.
     pub fn write(
         &self,
         steps: u64,

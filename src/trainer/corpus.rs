@@ -7,6 +7,7 @@
 //! Invariant: every set has a query and a passage that are different texts. Invariant: the same sets in the same order
 //! give the same numbers and the same fingerprint.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,12 +17,24 @@ use dense_plugin::LanguageTag;
 use super::text::{TextKey, hash, mixed};
 
 /// A text of a [`Corpus`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TextId(u32);
 
 /// A language of a [`Corpus`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LanguageId(u16);
+
+impl Ord for LanguageId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for LanguageId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl LanguageId {
     /// Its place among [`Corpus::languages`].
@@ -222,6 +235,9 @@ impl Corpus {
     }
 
     /// The number of a language that is there.
+    ///
+    /// # Panics
+    /// Never: only as many languages were stored as have a number.
     pub fn language_of(&self, tag: &LanguageTag) -> Option<LanguageId> {
         let at = self.languages.iter().position(|language| language == tag)?;
         Some(LanguageId(u16::try_from(at).expect("as many were stored")))

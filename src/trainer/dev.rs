@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::corpus::{Corpus, Form, LanguageId};
 use super::leakage::Exclusions;
-use super::text::{TextKey, mixed};
+use super::text::{TextKey, mixed, unit_of};
 use super::train_step::{StepError, TrainStep};
 
 /// Shorter texts that two sets share ("Examples") say nothing of one in the other.
@@ -107,8 +107,11 @@ struct Choice {
 
 impl Development {
     /// Cuts a development set from training data. Where the data has too few documents, it has fewer languages, or none.
+    ///
+    /// # Panics
+    /// Never: all grades are 1.
     pub fn cut(corpus: &mut Corpus, options: &DevelopmentOptions) -> (Self, Cut) {
-        let is_cut = |document| share_of(mixed(&[options.seed, document])) < options.share;
+        let is_cut = |document| unit_of(mixed(&[options.seed, document])) < options.share;
         let mut candidates: Vec<usize> =
             (0..corpus.len()).filter(|&set| is_cut(corpus.sets[set].document)).collect();
         candidates.sort_by_cached_key(|&set| {
@@ -174,6 +177,9 @@ impl Development {
     ///
     /// # Errors
     /// [`ValidationError`] if the model fails, or gives vectors that are none.
+    ///
+    /// # Panics
+    /// Never: the measure is one that there is.
     pub fn validate(
         &self,
         model: &mut dyn TrainStep,
@@ -341,13 +347,6 @@ fn across(corpus: &Corpus, set: usize, language: LanguageId) -> Option<Choice> {
 /// In so few decimals that JSON gives the same number back, and a run that goes on compares what an uninterrupted one does.
 fn rounded(x: f64) -> f64 {
     (x * 1e9).round() / 1e9
-}
-
-/// A number from 0 to below 1 of a hash.
-fn share_of(hash: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
-    let share = (hash >> 11) as f64 / (1_u64 << 53) as f64;
-    share
 }
 
 fn is_long(text: &str) -> bool {

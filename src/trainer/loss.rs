@@ -124,7 +124,7 @@ pub fn contrastive(
     let share = 1.0 / real(dims.len());
     for &part in dims {
         let first = s![.., ..part];
-        let (q, p) = (Units::of(queries.slice(first)), Units::of(passages.slice(first)));
+        let (q, p) = (Units::of(&queries.slice(first)), Units::of(&passages.slice(first)));
         let scores = q.units.dot(&p.units.t()) / options.temperature;
         let (value, by_score) = over_scores(&scores, allowed, options.direction);
         let by_cosine = by_score * (share / options.temperature);
@@ -193,7 +193,7 @@ pub fn toward(
         let (found, wanted) = (vec![targets.nrows(), targets.ncols()], vectors.shape().to_vec());
         return Err(LossError::Shape { what: "targets", found, wanted });
     }
-    let (units, targets) = (Units::of(vectors.view()), Units::of(targets.view()));
+    let (units, targets) = (Units::of(&vectors), Units::of(&targets));
     let share = 1.0 / real(has.iter().filter(|has| **has).count().max(1));
     let mut value = 0.0;
     let mut by_unit = Array2::zeros(units.units.dim());
@@ -222,7 +222,7 @@ pub fn kept(
         let wanted = vec![queries.nrows(), passages.nrows()];
         return Err(LossError::Shape { what: "the cosines", found: were.shape().to_vec(), wanted });
     }
-    let (q, p) = (Units::of(queries.view()), Units::of(passages.view()));
+    let (q, p) = (Units::of(&queries), Units::of(&passages));
     let change = q.units.dot(&p.units.t()) - were;
     let pairs = real(change.len().max(1));
     let by_cosine = &change * (2.0 / pairs);
@@ -240,7 +240,7 @@ struct Units {
 }
 
 impl Units {
-    fn of(vectors: ArrayView2<'_, f64>) -> Self {
+    fn of(vectors: &ArrayView2<'_, f64>) -> Self {
         let lengths = vectors.map_axis(Axis(1), |row| row.dot(&row).sqrt());
         let mut units = vectors.to_owned();
         for (mut row, &length) in units.rows_mut().into_iter().zip(&lengths) {

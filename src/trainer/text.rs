@@ -16,7 +16,7 @@ const SHINGLE: usize = 4;
 /// assert_eq!(TextKey::of("Ｆｉｎｄ\u{a0} it "), TextKey::of("find it"));
 /// assert_ne!(TextKey::of("find it"), TextKey::of("find them"));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TextKey(u64);
 
 impl TextKey {
@@ -79,6 +79,13 @@ pub fn sketch(text: &str) -> u64 {
 /// A hash that is fixed for good.
 pub(super) fn hash(bytes: &[u8]) -> u64 {
     XxHash3_64::oneshot(bytes)
+}
+
+/// A number from 0 to below 1 of 64 bits that look random.
+pub(super) fn unit_of(bits: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
+    let [share, whole] = [bits >> 11, 1 << 53].map(|bits| bits as f64);
+    share / whole
 }
 
 /// One number of several, their order included.

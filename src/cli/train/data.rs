@@ -107,10 +107,10 @@ fn told(loaded: &Loaded, exclusions: &Exclusions, ui: Ui) {
         ui.warn(format_args!("{}: {bad} lines are no rows and were left out", file.display()));
     }
     for (name, counts) in &loaded.sources {
-        let mut words = format!("{name}: {} sets", counts.kept);
+        let mut words = vec![format!("{} sets", counts.kept)];
         let mut add = |count: usize, what: &str| {
             if count > 0 {
-                words.push_str(&format!("; {count} {what}"));
+                words.push(format!("{count} {what}"));
             }
         };
         add(counts.leaked, "refused, a text is in an excluded folder");
@@ -119,7 +119,7 @@ fn told(loaded: &Loaded, exclusions: &Exclusions, ui: Ui) {
         }
         add(counts.alone, "make no pair");
         add(counts.without_licence, "name no licence");
-        ui.note(words);
+        ui.note(format_args!("{name}: {}", words.join("; ")));
         if name.starts_with("mlqa") {
             ui.note(format_args!(
                 "{name}: from MLQA: a model trained on it is not zero-shot on MLQA or MLQA-R, and its card has to say so"

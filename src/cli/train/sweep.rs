@@ -86,12 +86,13 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     let common = &options.common;
     let data = common.data.load(ui)?;
     let stop = Stop::on_ctrl_c(ui)?;
-    let models = Models::open(common, &common.out)?;
+    let out = common.folder()?;
+    let models = Models::open(common, out)?;
     let mut table = Table { untrained: None, rows: Vec::new() };
     for &alpha in &options.alpha {
         let mut runs = Vec::new();
         for seed in (0..options.seeds).map(|more| common.training.seed.wrapping_add(more)) {
-            let folder = common.out.join(format!("alpha-{alpha}-seed-{seed}"));
+            let folder = out.join(format!("alpha-{alpha}-seed-{seed}"));
             let plan = Plan { alpha, seed, folder: &folder, resume: Resume::Yes };
             let outcome = train(common, &data, &models, &plan, &stop, ui)?;
             table.untrained = table.untrained.or(outcome.untrained);
@@ -104,20 +105,15 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
         };
         let [mono, cross] = [spread(|v| v.mono), spread(|v| v.cross)];
         let [multi, rank_distance] = [spread(|v| v.multi), spread(|v| v.rank_distance)];
-        table.rows.push(Row { alpha, mono, cross, multi, rank_distance, runs });
+        table.rows.push(Row { alpha, runs, mono, cross, multi, rank_distance });
     }
     let markdown = markdown(&table);
     let json = serde_json::to_string_pretty(&table)?;
     for (name, text) in [("sweep.md", &markdown), ("sweep.json", &json)] {
-        let file = common.out.join(name);
+        let file = out.join(name);
         std::fs::write(&file, text).with_context(|| format!("{}", file.display()))?;
     }
-    if options.json {
-        ui.json(&table)?
-    } else {
-        ui.line(markdown.trim_end())?
-    }
-    Ok(())
+    Ok(if options.json { ui.json(&table) } else { ui.line(markdown.trim_end()) }?)
 }
 
 fn markdown(table: &Table) -> String {

@@ -1,4 +1,4 @@
-//! LibreOffice's help: heading -> section, paragraph -> translation, index keyword -> page.
+//! `LibreOffice`'s help: heading -> section, paragraph -> translation, index keyword -> page.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

@@ -36,7 +36,7 @@ pub struct Found {
 pub enum Kind {
     /// Pairs as [`Pair`] describes them.
     Pairs,
-    /// `page`, `id`, `text.<lang>`: paragraphs of LibreOffice's help, a page's together and in order; those whose id
+    /// `page`, `id`, `text.<lang>`: paragraphs of `LibreOffice`'s help, a page's together and in order; those whose id
     /// starts with `hd_` are headings. `index-queries.jsonl.gz` beside the file, if there, names pages by keywords
     /// (`lang`, `page`, `anchor`, `text`).
     Help,

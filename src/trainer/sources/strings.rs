@@ -1,4 +1,4 @@
-//! LibreOffice's interface: text -> translation, in the most languages of all.
+//! `LibreOffice`'s interface: text -> translation, in the most languages of all.
 
 use std::path::Path;
 

@@ -22,6 +22,8 @@ mod open;
 mod optimize;
 mod repair;
 mod search;
+#[cfg(feature = "train")]
+mod train;
 mod ui;
 mod vectors;
 mod verify;
@@ -64,6 +66,9 @@ enum Command {
     Search(search::Options),
     /// Measure how well BM25, dense and hybrid search rank, language by language
     Eval(eval::Options),
+    /// Train an encoder with monolingual and cross-lingual batches
+    #[cfg(feature = "train")]
+    Train(Box<train::Options>),
     /// Show what an index holds
     Inspect(inspect::Options),
     /// Build the indexes that segments lack, so that large ones are searched fast
@@ -98,6 +103,8 @@ pub fn main() -> ExitCode {
         Command::Index(options) => index::run(&options, ui),
         Command::Search(options) => search::run(&options, ui),
         Command::Eval(options) => eval::run(&options, ui),
+        #[cfg(feature = "train")]
+        Command::Train(options) => train::run(&options, ui),
         Command::Inspect(options) => inspect::run(&options, ui),
         Command::Optimize(options) => optimize::run(&options, ui),
         Command::Verify(options) => verify::run(&options, ui),

@@ -1,11 +1,13 @@
 //! `tdense model`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::means;
 use super::models::{CacheOptions, onnx};
 use super::ui::Ui;
-use crate::model::{GetEvent, GetOptions, ModelInfo, get};
+use crate::model::{GetEvent, GetOptions, ImportOptions, ModelInfo, get, import};
 
 /// Get the default model, show what a model is, or take language means.
 #[derive(Debug, Subcommand)]
@@ -14,6 +16,11 @@ pub(super) enum Options {
     ///
     /// Prints the folder. Does nothing, and uses no network, where all is there.
     Get(Get),
+    /// Make a model of a Hugging Face, sentence-transformers or optimum folder
+    ///
+    /// A folder with config.json, model.safetensors and tokenizer.json (BERT or XLM-R) gets graphs in f32 and int8; one
+    /// with model.onnx and tokenizer.json is copied. Prints the new folder.
+    Import(Import),
     /// Show what a model is: dim, pooling, prefixes, token limit, fingerprint, source, licence
     Info(Info),
     /// Take the mean vector of each language from texts, for --language-means
@@ -25,6 +32,26 @@ pub(super) struct Get {
     /// Read all files again and replace what is damaged
     #[arg(long)]
     verify: bool,
+    #[command(flatten)]
+    cache: CacheOptions,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The folder to import
+    folder: PathBuf,
+    /// What the model is called in the cache [default: the folder's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Put this before queries
+    #[arg(long, default_value = "", hide_default_value = true)]
+    query_prefix: String,
+    /// Put this before passages
+    #[arg(long, default_value = "", hide_default_value = true)]
+    passage_prefix: String,
+    /// The licence of the weights, as an SPDX expression
+    #[arg(long)]
+    licence: Option<String>,
     #[command(flatten)]
     cache: CacheOptions,
 }
@@ -43,6 +70,7 @@ pub(super) struct Info {
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     match options {
         Options::Get(options) => run_get(options, ui),
+        Options::Import(options) => run_import(options, ui),
         Options::Info(options) => run_info(options, ui),
         Options::Means(options) => means::run(options, ui),
     }
@@ -69,6 +97,22 @@ fn told(event: GetEvent) -> String {
         GetEvent::WritingF32 => "writing the model in f32".to_owned(),
         GetEvent::WritingInt8 => "writing the model in int8".to_owned(),
     }
+}
+
+fn run_import(options: &Import, ui: Ui) -> anyhow::Result<()> {
+    let whole = options.folder.canonicalize().unwrap_or_else(|_| options.folder.clone());
+    let own = whole.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = options.name.clone().or(own).unwrap_or_else(|| "model".to_owned());
+    anyhow::ensure!(
+        !name.contains(std::path::MAIN_SEPARATOR) && name != "..",
+        "`{name}` is no name for a model: it names a folder of the cache"
+    );
+    let mut how = ImportOptions::default().prefixes(&options.query_prefix, &options.passage_prefix);
+    if let Some(licence) = &options.licence {
+        how = how.licence(licence);
+    }
+    let place = options.cache.folder()?.join("models").join(name);
+    Ok(ui.line(import(&options.folder, &place, &how)?.path().display())?)
 }
 
 fn run_info(options: &Info, ui: Ui) -> anyhow::Result<()> {

@@ -84,6 +84,7 @@ impl Ui {
             bar: None,
             position: 0,
             count: 0,
+            also: String::new(),
         }
     }
 }
@@ -113,6 +114,7 @@ pub(super) struct Progress {
     bar: Option<ProgressBar>,
     position: u64,
     count: u64,
+    also: String,
 }
 
 impl Progress {
@@ -135,6 +137,18 @@ impl Progress {
         self.set(self.position + more);
     }
 
+    #[cfg(feature = "train")]
+    /// What else there is to say of the work, behind how far it is.
+    pub(super) fn also(&mut self, words: String) {
+        self.also = words;
+    }
+
+    #[cfg(feature = "train")]
+    /// What the bar says, for a line.
+    pub(super) fn said(&self) -> String {
+        self.words(self.started.elapsed())
+    }
+
     fn draw(&mut self) {
         let elapsed = self.started.elapsed();
         if self.bar.is_none() && !self.ui.quiet && io::stderr().is_terminal() && elapsed > BAR_AFTER
@@ -152,7 +166,10 @@ impl Progress {
     #[expect(clippy::cast_precision_loss, reason = "rates and times for people")]
     fn words(&self, elapsed: Duration) -> String {
         let rate = self.count as f64 / elapsed.as_secs_f64().max(1e-9);
-        let words = format!("{}: {} {}, {rate:.0} a second", self.what, self.count, self.unit);
+        let mut words = format!("{}: {} {}, {rate:.0} a second", self.what, self.count, self.unit);
+        if !self.also.is_empty() {
+            words = format!("{words}, {}", self.also);
+        }
         let Some(length) = self.length.filter(|_| self.position > 0) else { return words };
         let left = length.saturating_sub(self.position) as f64 / self.position as f64;
         let left = Duration::from_secs_f64(elapsed.as_secs_f64() * left);

@@ -119,7 +119,7 @@ fn beside(folder: &Path, graph: &str) -> Result<Vec<String>, OpenError> {
     Ok(names)
 }
 
-fn pooling_of(folder: &Path) -> Result<Pooling, OpenError> {
+pub(super) fn pooling_of(folder: &Path) -> Result<Pooling, OpenError> {
     #[derive(Deserialize, Default)]
     #[serde(default)]
     struct Config {
@@ -129,7 +129,7 @@ fn pooling_of(folder: &Path) -> Result<Pooling, OpenError> {
     Ok(if config.pooling_mode_cls_token { Pooling::Cls } else { Pooling::Mean })
 }
 
-fn token_limit_of(folder: &Path) -> Result<usize, OpenError> {
+pub(super) fn token_limit_of(folder: &Path) -> Result<usize, OpenError> {
     #[derive(Deserialize)]
     struct SentenceBert {
         max_seq_length: Option<usize>,
@@ -155,7 +155,10 @@ fn token_limit_of(folder: &Path) -> Result<usize, OpenError> {
     Ok(limit.map_or(TOKEN_LIMIT, |limit| limit as usize))
 }
 
-fn settings<T: for<'a> Deserialize<'a>>(folder: &Path, name: &str) -> Result<Option<T>, OpenError> {
+pub(super) fn settings<T: for<'a> Deserialize<'a>>(
+    folder: &Path,
+    name: &str,
+) -> Result<Option<T>, OpenError> {
     let file = folder.join(name);
     match fs::read_to_string(&file) {
         Ok(text) => match serde_json::from_str(&text) {

@@ -7,11 +7,13 @@ mod fetch;
 mod folder;
 mod foreign;
 mod get;
+mod import;
 mod manifest;
 mod q4;
 
 pub use fetch::{DownloadError, FetchError};
 pub use folder::{ModelFolder, ModelInfo, OpenError, Precision, PrecisionError};
 pub use get::{DEFAULT_MODEL, GetError, GetEvent, GetOptions, default_folder, get};
+pub use import::{ImportError, ImportOptions, import};
 pub use manifest::{Architecture, FORMAT, FileFacts, Manifest, Prefixes, Source};
 pub use q4::{Q4Error, Q4File};

@@ -13,3 +13,5 @@ mod retrieval;
 mod small_models;
 mod soak;
 mod support;
+#[cfg(feature = "train")]
+mod training;

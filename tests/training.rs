@@ -1,6 +1,11 @@
 //! Training steps in ONNX Runtime against PyTorch's (`fixtures/make/training.py`), and what holds for any step.
 
 #![expect(clippy::unwrap_used, reason = "clippy.toml allows it in test functions alone")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "numbers of tests are small"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -114,7 +119,6 @@ struct Run {
 }
 
 #[test]
-#[ignore = "its values are not there yet"]
 fn three_steps_are_those_of_pytorch() {
     let Some(library) = library() else { return };
     let golden: Golden =
@@ -125,7 +129,9 @@ fn three_steps_are_those_of_pytorch() {
         (Trained::All, golden.all),
     ] {
         let is_low_rank = matches!(trained, Trained::LowRank(_));
-        let mut step = open(&library, config(trained.clone()));
+        let mut config = config(trained.clone());
+        config.optimizer.epsilon = 1e-4;
+        let mut step = open(&library, config);
         if is_low_rank {
             let state = noisy(&step.state().unwrap());
             step.restore(&state).unwrap();
@@ -143,9 +149,8 @@ fn three_steps_are_those_of_pytorch() {
             let numbers = state.tensors[&name].as_f32().unwrap();
             let found = numbers.iter().step_by(numbers.len() / 5 + 1);
             for (found, wanted) in found.zip(wanted) {
-                // AdamW's first steps are as large for a tiny gradient as for a large one.
                 let apart = (f64::from(*found) - wanted).abs();
-                assert!(apart < 2e-4, "{trained:?} {name}: {found} for {wanted}");
+                assert!(apart < 2e-5, "{trained:?} {name}: {found} for {wanted}");
             }
         }
     }

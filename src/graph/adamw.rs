@@ -1,4 +1,4 @@
-//! One update of the trained weights, as a graph: AdamW with decoupled weight decay, gradients clipped together.
+//! One update of the trained weights, as a graph: `AdamW` with decoupled weight decay, gradients clipped together.
 //!
 //! Invariant: all numbers that change from step to step (rate, corrections) are inputs, so warm-up and decay are the
 //! caller's.
@@ -53,8 +53,9 @@ impl Trainable {
 /// Writes the update of these tensors.
 ///
 /// Inputs, all f32: for each tensor its values (`NAME`), gradient (`gradient.NAME`), and moments (`first.NAME`,
-/// `second.NAME`); scalars `rate`, `correction1` and `correction2`, which at step t (from 1) are `1 - beta1^t` and `1
-/// - beta2^t`. Outputs: `new.NAME`, `new.first.NAME`, `new.second.NAME` for each, and `gradient_norm`, before clipping.
+/// `second.NAME`); scalars `rate`, `correction1` and `correction2`, which at step t (from 1) are `1 - beta1^t` and
+/// `1 - beta2^t`. Outputs: `new.NAME`, `new.first.NAME`, `new.second.NAME` for each, and `gradient_norm`, before
+/// clipping.
 pub fn adamw(settings: &AdamW, tensors: &[Trainable]) -> GraphBuilder {
     let mut graph = GraphBuilder::new();
     let [rate, correction1, correction2] =
@@ -116,8 +117,8 @@ fn moved(graph: &mut GraphBuilder, mean: Value, new: Value, stays: f64) -> Value
 /// Writes how low-rank changes are added to the weights they change.
 ///
 /// Inputs, all f32: for each tensor `NAME`, `[inputs, outputs]`, the weight without the change (`fixed.NAME`), and the
-/// factors (`NAME.a`, `[inputs, rank]`, and `NAME.b`, `[rank, outputs]`). Outputs: `NAME`, which is `fixed + scale *
-/// a * b`.
+/// factors (`NAME.a`, `[inputs, rank]`, and `NAME.b`, `[rank, outputs]`). Outputs: `NAME`, which is
+/// `fixed + scale * a * b`.
 pub fn merge(tensors: &[Trainable], rank: usize, scale: f32) -> GraphBuilder {
     let mut graph = GraphBuilder::new();
     for tensor in tensors {

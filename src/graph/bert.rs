@@ -42,7 +42,7 @@ pub struct BertConfig {
 pub struct Head {
     /// First into one vector.
     pub pooling: Pooling,
-    /// Then, where there is one, through a linear layer with so many outputs and tanh, as LaBSE does: `dense.weight`
+    /// Then, where there is one, through a linear layer with so many outputs and tanh, as `LaBSE` does: `dense.weight`
     /// and `dense.bias`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dense: Option<usize>,
@@ -171,12 +171,11 @@ impl<'a> Bert<'a> {
         let ids =
             (!words_are_fed).then(|| self.graph.input("input_ids", ElementType::I64, &tokens));
         let mask = self.graph.input("attention_mask", ElementType::I64, &tokens);
-        let words = match ids {
-            Some(ids) => self.words(ids)?,
-            None => {
-                let axes = [tokens[0], tokens[1], Axis::Fixed(self.config.hidden)];
-                self.graph.input("word_vectors", ElementType::F32, &axes)
-            }
+        let words = if let Some(ids) = ids {
+            self.words(ids)?
+        } else {
+            let axes = [tokens[0], tokens[1], Axis::Fixed(self.config.hidden)];
+            self.graph.input("word_vectors", ElementType::F32, &axes)
         };
         let tokens = ids.unwrap_or(mask);
         let mask = self.graph.cast(mask, ElementType::F32);

@@ -78,7 +78,7 @@ impl GraphWeights {
                 Source::File { file, start: *start }
             }
         };
-        Ok(Rows { rows, columns, place })
+        Ok(Rows { count: rows, columns, place })
     }
 
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
@@ -182,7 +182,7 @@ impl Stored {
 /// A matrix of which single rows are read, so that most of it never takes memory.
 #[derive(Debug)]
 pub struct Rows {
-    rows: usize,
+    count: usize,
     columns: usize,
     place: Source,
 }
@@ -196,7 +196,7 @@ enum Source {
 impl Rows {
     /// How many rows there are.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.count
     }
 
     /// How many numbers a row has.
@@ -209,7 +209,7 @@ impl Rows {
     /// # Errors
     /// What the file system reports; `InvalidInput` if there is no such row.
     pub fn read(&mut self, row: usize, out: &mut Vec<f32>) -> io::Result<()> {
-        if row >= self.rows {
+        if row >= self.count {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let (at, length) = (row * self.columns * 4, self.columns * 4);

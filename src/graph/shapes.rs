@@ -42,6 +42,7 @@ impl Shapes {
         self.known[&value].1
     }
 
+    #[expect(clippy::too_many_lines, reason = "one operator follows another")]
     fn visit(&mut self, node: &Node, lists: &HashMap<Value, &[i64]>) -> Result<(), GradientError> {
         let fail = || GradientError::Shape { operator: node.operator };
         let first = node.inputs.first().ok_or_else(fail)?;
@@ -50,7 +51,6 @@ impl Shapes {
         let list = |at: usize| -> Result<&[i64], GradientError> {
             node.inputs.get(at).and_then(|v| lists.get(v).copied()).ok_or_else(fail)
         };
-        let place = |axis: i64, rank: usize| usize::try_from(axis.rem_euclid(rank as i64)).ok();
         let out = match node.operator {
             "Add" | "Sub" | "Mul" | "Div" | "Max" => {
                 broadcast(&axes, self.axes(node.inputs[1])).ok_or_else(fail)?
@@ -82,19 +82,19 @@ impl Shapes {
             "Unsqueeze" => {
                 let new = list(1)?;
                 let rank = rank + new.len();
-                let new: Vec<usize> = new.iter().filter_map(|&a| place(a, rank)).collect();
+                let new: Vec<usize> = new.iter().filter_map(|&a| place_of(a, rank)).collect();
                 let mut old = axes.iter().copied();
                 let at = |i| if new.contains(&i) { Some(Axis::Fixed(1)) } else { old.next() };
                 (0..rank).map(at).collect::<Option<_>>().ok_or_else(fail)?
             }
             "Squeeze" => {
-                let gone: Vec<usize> = list(1)?.iter().filter_map(|&a| place(a, rank)).collect();
+                let gone: Vec<usize> = list(1)?.iter().filter_map(|&a| place_of(a, rank)).collect();
                 let kept = axes.iter().enumerate().filter(|(i, _)| !gone.contains(i));
                 kept.map(|(_, &axis)| axis).collect()
             }
             "ReduceSum" | "ReduceMean" | "ReduceL2" | "ReduceMax" | "ReduceSumSquare" => {
                 let reduced: Vec<usize> = if node.inputs.len() > 1 {
-                    list(1)?.iter().filter_map(|&a| place(a, rank)).collect()
+                    list(1)?.iter().filter_map(|&a| place_of(a, rank)).collect()
                 } else {
                     (0..rank).collect()
                 };
@@ -113,10 +113,10 @@ impl Shapes {
             // Only slices along known axes, to lengths that are known when the graph runs.
             "Slice" => {
                 let mut out = axes;
-                let all: Vec<i64> = (0..rank as i64).collect();
+                let all: Vec<i64> = (0..).take(rank).collect();
                 let sliced = if node.inputs.len() > 3 { list(3)? } else { &all };
                 for &axis in sliced {
-                    let axis = place(axis, rank).ok_or_else(fail)?;
+                    let axis = place_of(axis, rank).ok_or_else(fail)?;
                     let whole = lists.get(&node.inputs[1]).zip(lists.get(&node.inputs[2]));
                     out[axis] = match whole.map(|(starts, ends)| (*starts, *ends)) {
                         Some((&[start], &[end])) if 0 <= start && start <= end => {
@@ -156,6 +156,12 @@ impl Shapes {
 
 pub(super) fn attribute<'a>(node: &'a Node, name: &str) -> Option<&'a Attribute> {
     node.attributes.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+}
+
+/// An axis counted from the front; negative ones count from the back.
+fn place_of(axis: i64, rank: usize) -> Option<usize> {
+    let from_back = || usize::try_from(-axis).ok().and_then(|back| rank.checked_sub(back));
+    usize::try_from(axis).ok().or_else(from_back).filter(|&place| place < rank)
 }
 
 /// The axes of what two operands make together; none if they do not fit.

@@ -12,7 +12,7 @@
 //! layers then cost what they cost without them.
 //!
 //! Source: Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup" (2021) for cached
-//! gradients; Hu et al., "LoRA" (2021) for low-rank changes.
+//! gradients; Hu et al., "`LoRA`" (2021) for low-rank changes.
 
 mod chunks;
 mod graphs;
@@ -326,7 +326,7 @@ impl OnnxStep {
             gradients = Some(self.programs.backward.run(input, |_| true).map_err(fail)?);
         }
         let gradients = gradients.ok_or(StepError::Empty)?;
-        let gradient_norm = self.update(&gradients, rate, found.loss)?;
+        let gradient_norm = self.update(&gradients, rate)?;
         Ok(StepReport {
             step: self.step,
             loss: found.loss,
@@ -447,21 +447,18 @@ impl OnnxStep {
         let mask = OrtTensor::from_array((shape, chunk.mask(texts))).map_err(fail)?;
         let mut inputs = Values::from([("attention_mask".to_owned(), mask.into_dyn())]);
         let ids = chunk.ids(texts);
-        match &mut self.words {
-            Some(words) => {
-                let columns = words.columns();
-                let mut rows = Vec::with_capacity(ids.len() * columns);
-                for &id in &ids {
-                    let row = usize::try_from(id).unwrap_or(usize::MAX);
-                    words.read(row, &mut rows).map_err(|source| StepError::Words { source })?;
-                }
-                let rows = Tensor::f32(&[shape[0], shape[1], columns], rows);
-                inputs.insert("word_vectors".to_owned(), tensor(&rows).map_err(fail)?);
+        if let Some(words) = &mut self.words {
+            let columns = words.columns();
+            let mut rows = Vec::with_capacity(ids.len() * columns);
+            for &id in &ids {
+                let row = usize::try_from(id).unwrap_or(usize::MAX);
+                words.read(row, &mut rows).map_err(|source| StepError::Words { source })?;
             }
-            None => {
-                let ids = OrtTensor::from_array((shape, ids)).map_err(fail)?;
-                inputs.insert("input_ids".to_owned(), ids.into_dyn());
-            }
+            let rows = Tensor::f32(&[shape[0], shape[1], columns], rows);
+            inputs.insert("word_vectors".to_owned(), tensor(&rows).map_err(fail)?);
+        } else {
+            let ids = OrtTensor::from_array((shape, ids)).map_err(fail)?;
+            inputs.insert("input_ids".to_owned(), ids.into_dyn());
         }
         Ok(inputs)
     }
@@ -513,7 +510,7 @@ impl OnnxStep {
         Ok(Found { loss, gradients, accuracy })
     }
 
-    fn update(&mut self, gradients: &Values, rate: f32, _loss: f32) -> Result<f32, StepError> {
+    fn update(&mut self, gradients: &Values, rate: f32) -> Result<f32, StepError> {
         let fail = |source| StepError::Run { graph: "update", source };
         let step = self.step + 1;
         let AdamW { beta1, beta2, .. } = self.config.optimizer;
@@ -638,7 +635,9 @@ fn fed_of(trained: &Trained) -> Fed {
 
 /// What the mean of moments so far lacks, at step `step`.
 fn correction(beta: f64, step: u64) -> f64 {
-    1.0 - beta.powf(step as f64)
+    #[expect(clippy::cast_precision_loss, reason = "past 2^53 steps it is 1 all the same")]
+    let power = beta.powf(step as f64);
+    1.0 - power
 }
 
 /// Target vectors, and 1 for each text that has one.

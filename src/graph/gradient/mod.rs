@@ -21,7 +21,7 @@ pub use split::Halves;
 /// Gradients of `a` and `b` are then worked out in the order that never makes the gradient of `weight`, which would be
 /// as large as the layer: for `y = x * weight`, that of `a` is `xᵀ (dy bᵀ)`, that of `b` is `(x a)ᵀ dy`.
 ///
-/// Source: Hu et al., "LoRA" (2021).
+/// Source: Hu et al., "`LoRA`" (2021).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LowRank {
     /// `[inputs, outputs]`, the right operand of matrix products.

@@ -109,36 +109,36 @@ impl Backward<'_> {
     }
 
     fn product(&mut self, node: &Node, d: Value) -> Gradients {
-        let (a, b, y) = (node.inputs[0], node.inputs[1], node.outputs[0]);
+        let (left, right, made) = (node.inputs[0], node.inputs[1], node.outputs[0]);
         let mut out = Vec::with_capacity(3);
-        if self.is_live(a) {
-            let turned = self.turned(b, self.axes(b).len());
+        if self.is_live(left) {
+            let turned = self.turned(right, self.axes(right).len());
             let gradient = self.graph.matmul(d, turned);
-            let from = with_last(&self.axes(y), &self.axes(a));
-            let to = self.axes(a);
-            out.push((a, self.unbroadcast(gradient, &from, &to)));
-        }
-        if let Some(&low) = self.low_rank.get(&b) {
-            out.extend(self.low_rank(a, low, d)?);
-        } else if self.is_live(b) {
-            let rank = self.axes(b).len();
-            let gradient = if rank == 2 {
-                let (x, d) = (self.rows(a)?, self.rows_like(d, y)?);
-                let x = self.turned(x, 2);
-                self.graph.matmul(x, d)
-            } else {
-                let x = self.turned(a, self.axes(a).len());
-                self.graph.matmul(x, d)
-            };
-            let mut from = self.axes(y);
-            let to = self.axes(b);
-            let length = from.len();
-            if rank == 2 {
-                from.clone_from(&to);
-            } else {
-                from[length - 2] = to[rank - 2];
+            let to = self.axes(left);
+            // Rows and leading axes are those of the product.
+            let mut from = self.axes(made);
+            if let (Some(from), Some(to)) = (from.last_mut(), to.last()) {
+                *from = *to;
             }
-            out.push((b, self.unbroadcast(gradient, &from, &to)));
+            out.push((left, self.unbroadcast(gradient, &from, &to)));
+        }
+        if let Some(&low) = self.low_rank.get(&right) {
+            out.extend(self.low_rank(left, low, d)?);
+        } else if self.is_live(right) {
+            let to = self.axes(right);
+            let gradient = if to.len() == 2 {
+                let (rows, d) = (self.rows(left)?, self.rows_like(d, made)?);
+                let turned = self.turned(rows, 2);
+                self.graph.matmul(turned, d)
+            } else {
+                let turned = self.turned(left, self.axes(left).len());
+                let gradient = self.graph.matmul(turned, d);
+                let mut from = self.axes(made);
+                let row = from.len() - 2;
+                from[row] = to[to.len() - 2];
+                self.unbroadcast(gradient, &from, &to)
+            };
+            out.push((right, gradient));
         }
         Ok(out)
     }
@@ -312,13 +312,4 @@ impl Backward<'_> {
         let sum = [("reduction", Attribute::Text("add"))];
         vec![(table, graph.op("ScatterND", &[zeros, rows, d], &sum))]
     }
-}
-
-/// Leading axes of `y`, and the last two of `a`'s.
-fn with_last(y: &[Axis], a: &[Axis]) -> Vec<Axis> {
-    let mut out = y.to_vec();
-    if let (Some(to), Some(from)) = (out.last_mut(), a.last()) {
-        *to = *from;
-    }
-    out
 }

@@ -1,5 +1,11 @@
 //! Every rule, and a whole encoder with its loss, against differences of the f64 reference.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "numbers of tests are small"
+)]
+
 use std::collections::HashMap;
 
 use ndarray::IxDyn;
@@ -193,7 +199,7 @@ impl Weights for Noise {
         let seed = name.bytes().fold(self.0, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
         let (centre, spread) =
             if name.ends_with("LayerNorm.weight") { (1.0, 0.2) } else { (0.0, 0.3) };
-        let numbers = Noise(seed).array(dims);
+        let numbers = Self(seed).array(dims);
         Ok(numbers.iter().map(|&x| (centre + spread * x) as f32).collect())
     }
 }
@@ -411,6 +417,53 @@ fn low_rank_changes_get_the_gradient_of_the_weight_they_change() {
     for name in ["da", "db"] {
         for (a, b) in found[name].iter().zip(&wanted[name]) {
             assert!((a - b).abs() < 1e-12, "{name}");
+        }
+    }
+}
+
+/// What `fixtures/make/training.py` found.
+#[derive(serde::Deserialize)]
+struct Golden {
+    all: GoldenRun,
+}
+
+#[derive(serde::Deserialize)]
+struct GoldenRun {
+    losses: Vec<f64>,
+    gradients: HashMap<String, Vec<f64>>,
+}
+
+#[test]
+fn an_encoder_s_gradients_are_those_of_pytorch() {
+    let golden: Golden =
+        serde_json::from_str(include_str!("../../../fixtures/golden/training.json")).unwrap();
+    let config = BertConfig { inner: 48, ..BERT };
+    let TrainingEncoder { mut graph, vectors, parameters } =
+        bert_for_training(&config, &Noise(11), Fed::All).unwrap();
+    graph.output("vectors", vectors, ElementType::F32, &[]);
+    let forward = graph.clone();
+    let seed = graph.input("seed", ElementType::F32, &[Axis::Named("batch"), Axis::Fixed(32)]);
+    let wanted: Vec<Value> = parameters.iter().map(|p| p.value).collect();
+    let gradients = graph.gradients(&[(vectors, seed)], &wanted, &[]).unwrap();
+    for (parameter, gradient) in parameters.iter().zip(gradients) {
+        graph.output(&format!("d.{}", parameter.name), gradient, ElementType::F32, &[]);
+    }
+    let loss =
+        ContrastiveLoss { matryoshka: Vec::new(), distillation: Distillation::default(), ..loss() };
+    let mut given = tokens();
+    given.extend(parameters.iter().map(|p| (p.name.clone(), array(&p.tensor))));
+    let compared = loss_inputs(&run(&forward, &given)["vectors"]);
+    let compared = run(&loss.graph().unwrap(), &compared);
+    assert!((compared["loss"].sum() - golden.all.losses[0]).abs() < 1e-6);
+    let sides = [compared["query_gradients"].view(), compared["passage_gradients"].view()];
+    given.insert("seed".to_owned(), ndarray::concatenate(ndarray::Axis(0), &sides).unwrap());
+    let found = run(&graph, &given);
+    assert_eq!(golden.all.gradients.len(), parameters.len());
+    for (name, wanted) in golden.all.gradients {
+        let found = &found[&format!("d.{name}")];
+        for (found, wanted) in found.iter().step_by(found.len() / 5 + 1).zip(wanted) {
+            let near = 1e-6 * (1.0 + wanted.abs());
+            assert!((found - wanted).abs() < near, "{name}: {found} for {wanted}");
         }
     }
 }

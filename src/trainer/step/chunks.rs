@@ -33,7 +33,7 @@ impl Chunk {
 
     /// Token ids, `[texts, seq]`; padding is token 0, which no other token sees.
     pub(super) fn ids(&self, texts: &[&[u32]]) -> Vec<i64> {
-        self.fill(texts, |id| i64::from(id))
+        self.fill(texts, i64::from)
     }
 
     /// 1 for tokens, 0 for padding.

@@ -15,4 +15,6 @@ mod small_models;
 mod soak;
 mod support;
 #[cfg(feature = "train")]
+mod train;
+#[cfg(feature = "train")]
 mod training;

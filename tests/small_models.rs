@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use dense_plugin::{Encoder, Role, Text};
-use tantivy_dense::encoder::{BuildError, Device, OnnxEncoder, RuntimeError};
+use tantivy_dense::encoder::{BuildError, Device, OnnxEncoder, Pooling, RuntimeError};
 use tantivy_dense::graph::{
-    Axis, BertConfig, ElementType, GraphBuilder, Numeric, Tensor, Weights, WeightsError,
+    Axis, BertConfig, ElementType, GraphBuilder, Head, Numeric, Tensor, Weights, WeightsError,
     bert_encoder,
 };
 use tantivy_dense::model::{ModelFolder, OpenError, Precision};
@@ -24,6 +24,7 @@ const CONFIG: BertConfig = BertConfig {
     positions: 16,
     token_types: 1,
     epsilon: 1e-12,
+    head: Head { pooling: Pooling::Mean, dense: None },
 };
 
 /// Numbers without a pattern, equal for equal names.

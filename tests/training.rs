@@ -1,135 +1,359 @@
-//! `tdense train` from end to end, with the encoder that needs no model.
+//! Training steps in ONNX Runtime against PyTorch's (`fixtures/make/training.py`), and what holds for any step.
 
-use std::fmt::Write;
-use std::fs;
-use std::io::BufReader;
+#![expect(clippy::unwrap_used, reason = "clippy.toml allows it in test functions alone")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "numbers of tests are small"
+)]
+
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::support::{Bench, read_until};
+use dense_plugin::{Encoder, Role, Text};
+use ndarray::{Array2, arr2};
+use serde::Deserialize;
+use tantivy_dense::encoder::{OnnxEncoder, Pooling};
+use tantivy_dense::graph::{
+    AdamW, BertConfig, GraphWeights, Head, Numeric, Tensor, Weights, WeightsError, bert_encoder,
+};
+use tantivy_dense::model::{ModelFolder, Precision, default_folder};
+use tantivy_dense::trainer::step::{
+    Adapter, AdapterFile, Batch, Changed, OnnxStep, ParseError, State, StepConfig, StepError,
+    Trained,
+};
 
-/// Questions and passages in two languages, and across them.
-fn pairs(bench: &Bench) {
-    let mut lines = String::new();
-    for at in 0..120 {
-        for (query, passage) in [("en", "en"), ("sw", "sw"), ("sw", "en")] {
-            writeln!(
-                lines,
-                r#"{{"query": "{query} question number {at} of many", "positive": "{passage} answer {at}, which is long enough", "lq": "{query}", "lp": "{passage}", "src": "mine", "licence": "MIT", "title": "{at}"}}"#
-            )
-            .unwrap();
+use super::support::cache::{library, model_cache};
+
+const BERT: BertConfig = BertConfig {
+    layers: 2,
+    heads: 2,
+    hidden: 32,
+    inner: 48,
+    vocabulary: 9,
+    positions: 6,
+    token_types: 2,
+    epsilon: 1e-5,
+    head: Head { pooling: Pooling::Mean, dense: None },
+};
+
+const RATE: f32 = 1e-2;
+
+/// The generator of `training.py`.
+struct Noise;
+
+impl Weights for Noise {
+    fn tensor(&self, name: &str, dims: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        let mut seed =
+            name.bytes().fold(11_u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
+        let (centre, spread) =
+            if name.ends_with("LayerNorm.weight") { (1.0, 0.2) } else { (0.0, 0.3) };
+        let number = |_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (centre + spread * ((seed >> 33) as f64 / f64::from(1_u32 << 30) - 1.0)) as f32
+        };
+        Ok((0..dims.iter().product()).map(number).collect())
+    }
+}
+
+fn batch() -> Batch {
+    Batch {
+        queries: vec![vec![1, 3, 5, 2], vec![1, 4, 4, 7, 2]],
+        passages: vec![vec![1, 8, 2], vec![1, 2], vec![1, 6, 6, 3, 2]],
+        allowed: arr2(&[[true, true, true], [true, true, false]]),
+        ..Batch::default()
+    }
+}
+
+fn low_rank() -> Adapter {
+    Adapter { rank: 2, alpha: 4.0, layers: None }
+}
+
+fn config(trained: Trained) -> StepConfig {
+    StepConfig {
+        trained,
+        temperature: 0.25,
+        threads: 2,
+        optimizer: AdamW { clip: Some(0.5), ..AdamW::default() },
+        ..StepConfig::default()
+    }
+}
+
+fn open(library: &Path, config: StepConfig) -> OnnxStep {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = bert_encoder(&BERT, &Noise, Numeric::F32).unwrap();
+    graph.save(folder.path(), "model.onnx").unwrap();
+    let weights = GraphWeights::open(&folder.path().join("model.onnx"), &BERT).unwrap();
+    let words = weights.words().unwrap();
+    OnnxStep::with_weights(BERT, &weights, words, library, config, 1).unwrap()
+}
+
+/// Low-rank changes as `training.py` begins with them.
+fn noisy(state: &State) -> State {
+    let begin = |(name, tensor): (&String, &Tensor)| {
+        let is_factor = !name.starts_with("first.") && !name.starts_with("second.");
+        let numbers = if is_factor {
+            Noise.tensor(name, tensor.dims()).unwrap()
+        } else {
+            tensor.as_f32().unwrap().to_vec()
+        };
+        (name.clone(), Tensor::f32(tensor.dims(), numbers))
+    };
+    State { step: 0, tensors: state.tensors.iter().map(begin).collect() }
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    #[serde(rename = "low-rank")]
+    low_rank: Run,
+    #[serde(rename = "all-but-words")]
+    all_but_words: Run,
+    all: Run,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    losses: Vec<f64>,
+    norms: Vec<f64>,
+    weights: BTreeMap<String, Vec<f64>>,
+}
+
+#[test]
+fn three_steps_are_those_of_pytorch() {
+    let Some(library) = library() else { return };
+    let golden: Golden =
+        serde_json::from_str(include_str!("../fixtures/golden/training.json")).unwrap();
+    for (trained, golden) in [
+        (Trained::LowRank(low_rank()), golden.low_rank),
+        (Trained::AllButWords, golden.all_but_words),
+        (Trained::All, golden.all),
+    ] {
+        let is_low_rank = matches!(trained, Trained::LowRank(_));
+        let mut config = config(trained.clone());
+        config.optimizer.epsilon = 1e-4;
+        let mut step = open(&library, config);
+        if is_low_rank {
+            let state = noisy(&step.state().unwrap());
+            step.restore(&state).unwrap();
+        }
+        for (loss, norm) in golden.losses.iter().zip(&golden.norms) {
+            let report = step.step(&batch(), RATE).unwrap();
+            assert!((f64::from(report.loss) - loss).abs() < 1e-5 * loss, "{trained:?} {report:?}");
+            let found = f64::from(report.gradient_norm);
+            assert!((found - norm).abs() < 1e-4 * norm, "{trained:?} {report:?} for {norm}");
+        }
+        let state = step.state().unwrap();
+        assert_eq!(state.step, 3);
+        assert_eq!(state.tensors.len(), 3 * golden.weights.len());
+        for (name, wanted) in golden.weights {
+            let numbers = state.tensors[&name].as_f32().unwrap();
+            let found = numbers.iter().step_by(numbers.len() / 5 + 1);
+            for (found, wanted) in found.zip(wanted) {
+                let apart = (f64::from(*found) - wanted).abs();
+                assert!(apart < 2e-5, "{trained:?} {name}: {found} for {wanted}");
+            }
         }
     }
-    bench.file("pairs.jsonl", lines);
 }
 
-const SMALL: [&str; 19] = [
-    "--model",
-    "toy",
-    "--batch",
-    "8",
-    "--least-sets",
-    "8",
-    "--steps",
-    "30",
-    "--validate-every",
-    "10",
-    "--checkpoint-every",
-    "7",
-    "--dev-share",
-    "0.2",
-    "--dev-queries",
-    "5",
-    "--lr",
-    "0.001",
-    "--json",
-];
-
-fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    let start = ["train", "--pairs", "pairs.jsonl"];
-    start.into_iter().chain(SMALL).chain(more.iter().copied()).collect()
-}
-
-fn checkpoint(folder: &Path) -> Vec<u8> {
-    fs::read(folder.join("checkpoints/step-00000030.safetensors")).unwrap()
-}
-
-#[test]
-fn a_run_that_is_killed_and_goes_on_ends_with_the_same_bytes() {
-    let bench = Bench::new();
-    pairs(&bench);
-    let whole = bench.run(&train(&["--out", "whole"])).expect(0);
-    let outcome: serde_json::Value = serde_json::from_str(&whole.stdout).unwrap();
-    assert_eq!((&outcome["steps"], &outcome["stopped"]), (&30.into(), &"finished".into()));
-    assert!(whole.stderr.contains("development set: "), "{}", whole.stderr);
-    for curve in ["log.jsonl", "curves.svg"] {
-        assert!(bench.path("whole").join(curve).is_file());
-    }
-    let arguments = train(&["--out", "killed", "--resume"]);
-    let mut child = bench.spawn(&arguments);
-    read_until(&mut BufReader::new(child.stderr.take().unwrap()), "step 10 of 30");
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let again = bench.run(&arguments).expect(0);
-    assert_eq!(again.stdout, whole.stdout);
-    assert_eq!(checkpoint(&bench.path("killed")), checkpoint(&bench.path("whole")));
-    let taken = bench.run(&train(&["--out", "whole"])).expect(1);
-    assert!(taken.stderr.contains("a run is here already"), "{}", taken.stderr);
-}
-
-#[test]
-fn evaluation_data_is_refused_by_its_texts_and_by_its_place() {
-    let bench = Bench::new();
-    pairs(&bench);
-    bench.file(
-        "test/texts.txt",
-        "SW question number 7 of many\nen answer 9, which is long enough\n",
-    );
-    let ran = bench.run(&train(&["--out", "a", "--exclude", "test"])).expect(0);
-    assert!(ran.stderr.contains("4 sets refused for 2 texts"), "{}", ran.stderr);
-    bench.file("test/pairs.jsonl", fs::read(bench.path("pairs.jsonl")).unwrap());
-    let arguments = [
-        "train",
-        "--pairs",
-        "test/pairs.jsonl",
-        "--out",
-        "b",
-        "--exclude",
-        "test",
-        "--model",
-        "toy",
-    ];
-    let refused = bench.run(&arguments).expect(1);
-    assert!(refused.stderr.contains("is evaluation data"), "{}", refused.stderr);
-}
-
-#[test]
-fn a_sweep_compares_ratios_and_does_not_repeat_what_is_done() {
-    let bench = Bench::new();
-    pairs(&bench);
-    let sweep = |bench: &Bench| {
-        let mut arguments = vec!["train", "sweep", "--pairs", "pairs.jsonl"];
-        arguments.extend(SMALL.iter().filter(|option| **option != "--json"));
-        arguments.extend(["--alpha", "0,1", "--seeds", "2", "--out", "grid"]);
-        bench.run(&arguments).expect(0)
+fn apart(a: &State, b: &State) -> f32 {
+    let numbers = |state: &State| {
+        let all = state
+            .tensors
+            .iter()
+            .filter(|(name, _)| !name.contains("first.") && !name.contains("second."));
+        all.flat_map(|(_, t)| t.as_f32().unwrap().to_vec()).collect::<Vec<_>>()
     };
-    let first = sweep(&bench);
-    let rows: Vec<&str> = first.stdout.lines().collect();
-    assert!(rows[2].starts_with("| untrained | - | "), "{}", first.stdout);
-    assert!(rows[3].starts_with("| 0 | 2 | ") && rows[3].contains(" ± "), "{}", first.stdout);
-    assert!(rows[4].starts_with("| 1 | 2 | "), "{}", first.stdout);
-    assert_eq!(fs::read_to_string(bench.path("grid/sweep.md")).unwrap(), first.stdout);
-    let second = sweep(&bench);
-    assert_eq!(second.stdout, first.stdout);
-    assert!(second.stderr.contains("going on after 30 steps"), "{}", second.stderr);
+    let pairs = numbers(a).into_iter().zip(numbers(b));
+    pairs.map(|(a, b)| (a - b).abs()).max_by(f32::total_cmp).unwrap()
 }
 
 #[test]
-fn what_cannot_be_trained_on_is_said() {
-    let bench = Bench::new();
-    bench.file("pairs.jsonl", "{\"query\": \"q\"}\n");
-    let bad = bench.run(&train(&["--out", "a"])).expect(1);
-    assert!(bad.stderr.contains("pairs.jsonl, line 1"), "{}", bad.stderr);
-    bench.run(&["train", "--out", "a"]).expect(2);
-    let kind = bench.run(&["train", "--pairs", "pairs.jsonl:x", "--out", "a"]).expect(2);
-    assert!(kind.stderr.contains("no kind of training data"), "{}", kind.stderr);
+fn a_batch_in_parts_is_one_big_batch() {
+    let Some(library) = library() else { return };
+    for trained in [Trained::LowRank(low_rank()), Trained::AllButWords, Trained::All] {
+        let found = [(1000, 1000), (5, 1000), (5, 0), (10, 10)].map(|(chunk, kept)| {
+            let config = StepConfig {
+                chunk_tokens: chunk,
+                kept_tokens: kept,
+                // Steps proportional to gradients: what differs by rounding stays so.
+                optimizer: AdamW { epsilon: 1.0, ..AdamW::default() },
+                ..config(trained.clone())
+            };
+            let mut step = open(&library, config);
+            let reports = [0, 1].map(|_| step.step(&batch(), 1.0).unwrap());
+            (reports[1].loss, step.state().unwrap())
+        });
+        for (loss, state) in &found[1..] {
+            assert!((loss - found[0].0).abs() < 1e-5);
+            assert!(apart(state, &found[0].1) < 1e-5, "{}", apart(state, &found[0].1));
+        }
+    }
+}
+
+#[test]
+fn steps_repeat_bit_for_bit_and_go_on_from_a_state() {
+    let Some(library) = library() else { return };
+    let run = |steps: u64, from: Option<&State>| {
+        let mut step = open(&library, config(Trained::LowRank(low_rank())));
+        if let Some(state) = from {
+            step.restore(state).unwrap();
+        }
+        for _ in 0..steps {
+            step.step(&batch(), RATE).unwrap();
+        }
+        step.state().unwrap()
+    };
+    let whole = run(6, None);
+    assert_eq!(whole, run(6, None));
+    let half = run(3, None);
+    let saved = half.to_bytes().unwrap();
+    assert_eq!(saved, half.to_bytes().unwrap());
+    let read = State::from_bytes(&saved).unwrap();
+    assert_eq!(read, half);
+    assert_eq!(whole, run(3, Some(&read)));
+}
+
+#[test]
+fn the_loss_falls_until_every_answer_is_first() {
+    let Some(library) = library() else { return };
+    let mut step = open(&library, config(Trained::LowRank(low_rank())));
+    let first = step.step(&batch(), RATE).unwrap();
+    let last = (0..60).map(|_| step.step(&batch(), RATE).unwrap()).last().unwrap();
+    assert!(last.loss < 0.1 * first.loss, "{first:?} {last:?}");
+    assert!((last.accuracy - 1.0).abs() < 1e-9);
+    assert_eq!((first.step, last.step), (1, 61));
+    assert_eq!(last.tokens, 19);
+}
+
+#[test]
+fn an_exported_model_gives_the_vectors_that_training_saw() {
+    let Some(library) = library() else { return };
+    let texts: [&[u32]; 3] = [&[1, 3, 5, 2], &[1, 2], &[1, 6, 6, 3, 2]];
+    for trained in [Trained::LowRank(low_rank()), Trained::AllButWords, Trained::All] {
+        let mut step = open(&library, config(trained));
+        for _ in 0..5 {
+            step.step(&batch(), RATE).unwrap();
+        }
+        let wanted = step.embed(&texts).unwrap();
+        let weights = step.weights().unwrap();
+        let changed = Changed::whole(&Noise, &weights);
+        let found = encoded(&changed, &texts, &library);
+        for (a, b) in wanted.iter().zip(&found) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+    }
+}
+
+#[test]
+fn an_adapter_s_file_changes_a_base_as_training_did() {
+    let Some(library) = library() else { return };
+    let mut step = open(&library, config(Trained::LowRank(low_rank())));
+    for _ in 0..5 {
+        step.step(&batch(), RATE).unwrap();
+    }
+    let file = AdapterFile::new(&step.state().unwrap(), &low_rank(), "base");
+    let bytes = file.to_bytes().unwrap();
+    assert_eq!(bytes, file.to_bytes().unwrap());
+    let read = AdapterFile::from_bytes(&bytes).unwrap();
+    assert_eq!(read, file);
+    let texts: [&[u32]; 2] = [&[1, 3, 5, 2], &[1, 6, 6, 3, 2]];
+    let (wanted, plain) = (step.embed(&texts).unwrap(), encoded(&Noise, &texts, &library));
+    let found = encoded(&read.on(&Noise), &texts, &library);
+    // Rounded to 16 bits.
+    let most = |a: &[f32], b: &[f32]| {
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).max_by(f32::total_cmp).unwrap()
+    };
+    assert!(most(&wanted, &found) < 1e-3, "{}", most(&wanted, &found));
+    assert!(most(&plain, &found) > 0.01);
+
+    for length in 0..bytes.len() {
+        assert!(AdapterFile::from_bytes(&bytes[..length]).is_err(), "{length} bytes");
+    }
+    let error = AdapterFile::from_bytes(&step.state().unwrap().to_bytes().unwrap()).unwrap_err();
+    assert!(matches!(error, ParseError::Facts { .. }), "{error}");
+}
+
+/// Vectors of token ids, through an encoder as a user has it: token `i` is the word `wi`.
+fn encoded(weights: &dyn Weights, texts: &[&[u32]], library: &Path) -> Vec<f32> {
+    let folder = tempfile::tempdir().unwrap();
+    let words: Vec<String> = (0..9).map(|i| format!(r#""w{i}":{i}"#)).collect();
+    let tokenizer = format!(
+        r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
+        "pre_tokenizer":{{"type":"Whitespace"}},"post_processor":null,"decoder":null,
+        "model":{{"type":"WordLevel","unk_token":"w0","vocab":{{{}}}}}}}"#,
+        words.join(",")
+    );
+    std::fs::write(folder.path().join("tokenizer.json"), tokenizer).unwrap();
+    let graph = bert_encoder(&BERT, weights, Numeric::F32).unwrap();
+    graph.save(folder.path(), "model.onnx").unwrap();
+    let model = ModelFolder::open(folder.path()).unwrap();
+    let builder = OnnxEncoder::builder(model).precision(Precision::F32);
+    let encoder = builder.runtime(library).threads(1).build().unwrap();
+    let texts: Vec<String> = texts
+        .iter()
+        .map(|text| text.iter().map(|id| format!("w{id}")).collect::<Vec<_>>().join(" "))
+        .collect();
+    let texts: Vec<Text<'_>> = texts.iter().map(|text| Text::new(text)).collect();
+    encoder.encode(Role::Passage, &texts).unwrap().vectors.as_flat().to_vec()
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_and_changes_nothing() {
+    let Some(library) = library() else { return };
+    let mut step = open(&library, config(Trained::LowRank(low_rank())));
+    let before = step.state().unwrap();
+    let mut refused = |batch: Batch| step.step(&batch, RATE).unwrap_err();
+    let error = refused(Batch { passages: vec![vec![1]], ..batch() });
+    assert!(matches!(error, StepError::Empty), "{error}");
+    let error = refused(Batch { allowed: Array2::from_elem((2, 2), true), ..batch() });
+    assert!(matches!(error, StepError::Allowed { .. }), "{error}");
+    let error = refused(Batch { allowed: Array2::from_elem((2, 3), false), ..batch() });
+    assert!(matches!(error, StepError::OwnAnswer { query: 0 }), "{error}");
+    let error = refused(Batch { queries: vec![vec![1], vec![]], ..batch() });
+    assert!(matches!(error, StepError::Length { found: 0, limit: 6 }), "{error}");
+    let error = refused(Batch { queries: vec![vec![1], vec![9]], ..batch() });
+    assert!(matches!(error, StepError::Token { id: 9, .. }), "{error}");
+    assert_eq!(step.state().unwrap(), before);
+
+    // Weights that a rate out of all bounds made: the next step sees it, and stays where it is.
+    step.step(&batch(), 1e38).unwrap();
+    let before = step.state().unwrap();
+    let error = step.step(&batch(), RATE).unwrap_err();
+    assert!(matches!(error, StepError::NotFinite { step: 2, .. }), "{error}");
+    assert_eq!(step.state().unwrap().step, before.step);
+
+    let error = step.restore(&State { step: 0, tensors: BTreeMap::new() }).unwrap_err();
+    assert!(matches!(error, StepError::State { .. }), "{error}");
+}
+
+#[test]
+fn layers_that_are_not_chosen_stay() {
+    let Some(library) = library() else { return };
+    let adapter = Adapter { layers: Some(vec![1]), ..low_rank() };
+    let mut step = open(&library, config(Trained::LowRank(adapter)));
+    let before = step.weights().unwrap();
+    step.step(&batch(), RATE).unwrap();
+    let after = step.weights().unwrap();
+    for (name, weight) in &before {
+        assert_eq!(after[name] != *weight, name.starts_with("encoder.layer.1."), "{name}");
+    }
+}
+
+#[test]
+fn the_default_model_learns_four_pairs() {
+    let Some(cache) = model_cache() else { return };
+    let Some(library) = library() else { return };
+    let model = ModelFolder::open(default_folder(&cache)).unwrap();
+    let config = StepConfig { threads: 2, ..StepConfig::default() };
+    let mut step = OnnxStep::new(&model, &library, config, 1).unwrap();
+    let text = |from: u32| [vec![0], (from..from + 6).collect(), vec![2]].concat();
+    let batch = Batch {
+        queries: (0..4).map(|i| text(1000 + 50 * i)).collect(),
+        passages: (0..4).map(|i| text(9000 + 50 * i)).collect(),
+        allowed: Array2::from_elem((4, 4), true),
+        ..Batch::default()
+    };
+    let losses: Vec<f32> = (0..4).map(|_| step.step(&batch, 1e-3).unwrap().loss).collect();
+    assert!(losses[3] < 0.5 * losses[0], "{losses:?}");
 }

@@ -14,6 +14,7 @@ use std::sync::Mutex;
 
 use ort::environment::Environment;
 use ort::session::Session;
+use ort::session::builder::SessionBuilder;
 
 use super::device::Device;
 
@@ -78,17 +79,38 @@ impl Runtime {
         threads: usize,
         device: Device,
     ) -> Result<Session, RuntimeError> {
+        let mut builder = self.session(threads, device)?;
+        let opened = builder.commit_from_file(graph);
+        opened.map_err(|source| RuntimeError::Graph { graph: graph.to_owned(), source })
+    }
+
+    /// Opens a graph that was written just now; `name` is for messages. Its threads stop between runs, so that those
+    /// of several graphs, which run by turns, do not take each other's time.
+    #[cfg(feature = "train")]
+    pub(crate) fn open_bytes(
+        &self,
+        graph: &[u8],
+        name: &str,
+        threads: usize,
+        device: Device,
+    ) -> Result<Session, RuntimeError> {
+        let builder = self.session(threads, device)?;
+        let builder = builder.with_config_entry("session.force_spinning_stop", "1");
+        let opened =
+            builder.map_err(ort::Error::from).and_then(|mut b| b.commit_from_memory(graph));
+        opened.map_err(|source| RuntimeError::Graph { graph: name.into(), source })
+    }
+
+    fn session(&self, threads: usize, device: Device) -> Result<SessionBuilder, RuntimeError> {
         match device {
             Device::Auto | Device::Cpu => {}
             Device::Cuda(_) => return Err(RuntimeError::NoCuda { device }),
         }
-        let open = || -> ort::Result<Session> {
-            let mut builder = Session::builder(&self.environment)?
-                .with_intra_threads(threads)?
-                .with_inter_threads(1)?;
-            builder.commit_from_file(graph)
+        let build = || -> ort::Result<SessionBuilder> {
+            let builder = Session::builder(&self.environment)?;
+            Ok(builder.with_intra_threads(threads)?.with_inter_threads(1)?)
         };
-        open().map_err(|source| RuntimeError::Graph { graph: graph.to_owned(), source })
+        build().map_err(|source| RuntimeError::Settings { source })
     }
 }
 
@@ -137,6 +159,9 @@ pub enum RuntimeError {
     /// The graph file is damaged, or needs another ONNX Runtime.
     #[error("{graph}: ONNX Runtime cannot open this graph", graph = graph.display())]
     Graph { graph: PathBuf, source: ort::Error },
+    /// It does not take its settings.
+    #[error("ONNX Runtime cannot be set up")]
+    Settings { source: ort::Error },
     /// The program was built without CUDA.
     #[error("device {device} is not there: this build has no CUDA; use --device cpu")]
     NoCuda { device: Device },

@@ -1,7 +1,7 @@
 //! The BERT encoder as a graph: token ids in, one unit vector a text out.
 //!
 //! Invariant: inputs are `input_ids` and `attention_mask`, i64 `[batch, seq]`; the output is
-//! `sentence_embedding`, f32 `[batch, hidden]`, each row of length 1. Padding (mask 0) has no influence on a
+//! `sentence_embedding`, f32 `[batch, dim]`, each row of length 1. Padding (mask 0) has no influence on a
 //! row in [`Numeric::F32`]; in [`Numeric::Int8`] it takes part in the range that activations are rounded in.
 //!
 //! Source: Devlin et al., "BERT" (2018), with the mean pooling of Reimers and Gurevych, "Sentence-BERT" (2019).
@@ -9,9 +9,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::builder::{Axis, GraphBuilder, Value};
+use super::fed::{Fed, Parameter, TrainingEncoder};
 use super::quantize::{self, BLOCK};
 use super::tensor::{ElementType, Tensor};
 use super::weights::{Weights, WeightsError};
+use crate::encoder::Pooling;
 
 /// What is added to the score of a padded token before the softmax.
 const MASKED: f32 = -10_000.0;
@@ -31,15 +33,43 @@ pub struct BertConfig {
     pub token_types: usize,
     /// Added to a variance before its root is taken.
     pub epsilon: f32,
+    #[serde(default, skip_serializing_if = "Head::is_default")]
+    pub head: Head,
+}
+
+/// How token vectors become a text's vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// First into one vector.
+    pub pooling: Pooling,
+    /// Then, where there is one, through a linear layer with so many outputs and tanh, as `LaBSE` does: `dense.weight`
+    /// and `dense.bias`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dense: Option<usize>,
+}
+
+impl Head {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl BertConfig {
+    /// How many numbers a text's vector has.
+    pub fn dim(&self) -> usize {
+        self.head.dense.unwrap_or(self.hidden)
+    }
+
     fn check(&self) -> Result<(), WeightsError> {
         let reason = if self.heads == 0 || !self.hidden.is_multiple_of(self.heads) {
             format!("{} numbers a token are not shared by {} heads", self.hidden, self.heads)
         } else if !self.hidden.is_multiple_of(BLOCK) || self.hidden == 0 {
             format!("{} numbers a token are no multiple of {BLOCK}", self.hidden)
-        } else if self.token_types == 0 || self.positions == 0 || self.inner == 0 {
+        } else if self.token_types == 0
+            || self.positions == 0
+            || self.inner == 0
+            || self.head.dense == Some(0)
+        {
             "a part of it is empty".to_owned()
         } else {
             return Ok(());
@@ -73,6 +103,9 @@ enum Range {
     UnevenAfterGelu,
 }
 
+/// The constant that holds position and token type embeddings together.
+pub(super) const POSITIONS: &str = "positions";
+
 /// GELU's least value is -0.16997.
 const GELU_LEAST: f32 = 0.17;
 
@@ -86,9 +119,28 @@ pub fn bert_encoder(
     numeric: Numeric,
 ) -> Result<GraphBuilder, WeightsError> {
     config.check()?;
-    let mut bert = Bert { graph: GraphBuilder::new(), config, weights, numeric };
-    bert.build()?;
+    let mut bert = Bert::new(config, weights, numeric, None);
+    let vectors = bert.build()?;
+    let axes = [Axis::Named("batch"), Axis::Fixed(config.dim())];
+    bert.graph.output("sentence_embedding", vectors, ElementType::F32, &axes);
     Ok(bert.graph)
+}
+
+/// Builds the encoder in f32 with the weights that `fed` names as inputs, ready to be differentiated. Inputs are
+/// `attention_mask` and `word_vectors`, f32 `[batch, seq, hidden]`, the texts' rows of the word embeddings (or
+/// `input_ids`, where the word embeddings are trained); the output stays to be named.
+///
+/// # Errors
+/// As [`bert_encoder`].
+pub fn bert_for_training(
+    config: &BertConfig,
+    weights: &dyn Weights,
+    fed: Fed,
+) -> Result<TrainingEncoder, WeightsError> {
+    config.check()?;
+    let mut bert = Bert::new(config, weights, Numeric::F32, Some(fed));
+    let vectors = bert.build()?;
+    Ok(TrainingEncoder { graph: bert.graph, vectors, parameters: bert.parameters })
 }
 
 struct Bert<'a> {
@@ -96,23 +148,43 @@ struct Bert<'a> {
     config: &'a BertConfig,
     weights: &'a dyn Weights,
     numeric: Numeric,
+    /// What is fed at each run; nothing in a graph for inference.
+    fed: Option<Fed>,
+    parameters: Vec<Parameter>,
 }
 
-impl Bert<'_> {
-    fn build(&mut self) -> Result<(), WeightsError> {
+impl<'a> Bert<'a> {
+    fn new(
+        config: &'a BertConfig,
+        weights: &'a dyn Weights,
+        numeric: Numeric,
+        fed: Option<Fed>,
+    ) -> Self {
+        let (graph, parameters) = (GraphBuilder::new(), Vec::new());
+        Self { graph, config, weights, numeric, fed, parameters }
+    }
+
+    /// The texts' vectors, `[batch, dim]`.
+    fn build(&mut self) -> Result<Value, WeightsError> {
         let tokens = [Axis::Named("batch"), Axis::Named("seq")];
-        let ids = self.graph.input("input_ids", ElementType::I64, &tokens);
+        let words_are_fed = matches!(self.fed, Some(Fed::LinearLayers | Fed::AllButWords));
+        let ids =
+            (!words_are_fed).then(|| self.graph.input("input_ids", ElementType::I64, &tokens));
         let mask = self.graph.input("attention_mask", ElementType::I64, &tokens);
+        let words = if let Some(ids) = ids {
+            self.words(ids)?
+        } else {
+            let axes = [tokens[0], tokens[1], Axis::Fixed(self.config.hidden)];
+            self.graph.input("word_vectors", ElementType::F32, &axes)
+        };
+        let tokens = ids.unwrap_or(mask);
         let mask = self.graph.cast(mask, ElementType::F32);
         let ignored = self.ignored(mask);
-        let mut x = self.embed(ids)?;
+        let mut x = self.embed(words, tokens)?;
         for layer in 0..self.config.layers {
             x = self.layer(layer, x, ignored)?;
         }
-        let pooled = self.pool(x, mask);
-        let axes = [Axis::Named("batch"), Axis::Fixed(self.config.hidden)];
-        self.graph.output("sentence_embedding", pooled, ElementType::F32, &axes);
-        Ok(())
+        self.head(x, mask)
     }
 
     /// What is added to attention scores, `[batch, 1, 1, seq]`: 0, or [`MASKED`] for padding.
@@ -124,9 +196,8 @@ impl Bert<'_> {
         self.graph.mul(padding, masked)
     }
 
-    fn embed(&mut self, ids: Value) -> Result<Value, WeightsError> {
+    fn embed(&mut self, words: Value, tokens: Value) -> Result<Value, WeightsError> {
         let hidden = self.config.hidden;
-        let words = self.words(ids)?;
         // All texts are of token type 0, so its embedding is part of each position's.
         let types = self.config.token_types;
         let types = self.get("embeddings.token_type_embeddings.weight", &[types, hidden])?;
@@ -135,11 +206,15 @@ impl Bert<'_> {
         for place in places.chunks_exact_mut(hidden) {
             place.iter_mut().zip(&types).for_each(|(p, t)| *p += t);
         }
-        let places = self.graph.constant("positions", Tensor::f32(&[rows, hidden], places));
+        let name = "embeddings.position_embeddings.weight";
+        let places = match self.fed {
+            None => self.graph.constant(POSITIONS, Tensor::f32(&[rows, hidden], places)),
+            Some(_) => self.parameter(name, &[rows, hidden], places),
+        };
         // Sliced and not gathered on purpose: ONNX Runtime 1.31 then does not learn that the sums before norms have
         // equal shapes, and leaves them alone. Its fused operator for both takes a quarter of all time on a CPU
         // (1.4 times as long in all).
-        let shape = self.graph.op("Shape", &[ids], &[]);
+        let shape = self.graph.shape(tokens);
         let (zero, one, two) =
             (self.graph.list(&[0]), self.graph.list(&[1]), self.graph.list(&[2]));
         let seq = self.graph.op("Slice", &[shape, one, two], &[]);
@@ -153,7 +228,7 @@ impl Bert<'_> {
         let name = "embeddings.word_embeddings.weight";
         let table = self.get(name, &[rows, hidden])?;
         if let Numeric::F32 = self.numeric {
-            let table = self.graph.constant(name, Tensor::f32(&[rows, hidden], table));
+            let table = self.parameter(name, &[rows, hidden], table);
             return Ok(self.graph.gather(table, ids));
         }
         let blocks = hidden / BLOCK;
@@ -191,11 +266,7 @@ impl Bert<'_> {
     fn attention(&mut self, layer: &str, x: Value, ignored: Value) -> Result<Value, WeightsError> {
         let (hidden, heads) = (self.config.hidden, self.config.heads);
         let split = [0, 0, as_i64(heads), as_i64(hidden / heads)];
-        // One product for the three: the input is quantized once, and the product is larger.
-        let parts = [".query", ".key", ".value"];
-        let name = format!("{layer}.attention.self");
-        let all = self.linear(&name, &parts, (x, Range::Even), hidden, hidden)?;
-        let [query, key, value] = self.graph.split(all);
+        let [query, key, value] = self.queries_keys_values(layer, x)?;
         let mut heads_of = |x, order: &[i64]| {
             let x = self.graph.reshape(x, &split);
             self.graph.transpose(x, order)
@@ -212,6 +283,18 @@ impl Bert<'_> {
         let context = self.graph.matmul(weights, value);
         let context = self.graph.transpose(context, &[0, 2, 1, 3]);
         Ok(self.graph.reshape(context, &[0, 0, as_i64(hidden)]))
+    }
+
+    fn queries_keys_values(&mut self, layer: &str, x: Value) -> Result<[Value; 3], WeightsError> {
+        let hidden = self.config.hidden;
+        let (name, x) = (format!("{layer}.attention.self"), (x, Range::Even));
+        if self.fed.is_none() {
+            // One product for the three: the input is quantized once, and the product is larger.
+            let all = self.linear(&name, &[".query", ".key", ".value"], x, hidden, hidden)?;
+            return Ok(self.graph.split(all));
+        }
+        let mut part = |part| self.linear(&format!("{name}.{part}"), &[""], x, hidden, hidden);
+        Ok([part("query")?, part("key")?, part("value")?])
     }
 
     /// Linear layers with one input, side by side: those whose names are `layer` and each of `parts`.
@@ -232,8 +315,8 @@ impl Bert<'_> {
         let outputs = outputs * parts.len();
         let product = match self.numeric {
             Numeric::F32 => {
-                let weight = Tensor::f32(&[inputs, outputs], transposed(&weight, inputs));
-                let weight = self.graph.constant(&format!("{layer}.weight"), weight);
+                let name = format!("{layer}.weight");
+                let weight = self.matrix(&name, &[inputs, outputs], transposed(&weight, inputs));
                 self.graph.matmul(x, weight)
             }
             Numeric::Int8 => {
@@ -243,8 +326,32 @@ impl Bert<'_> {
                 largest.map_or(product, |largest| self.graph.mul(product, largest))
             }
         };
-        let bias = self.graph.constant(&format!("{layer}.bias"), Tensor::f32(&[outputs], bias));
+        let bias = self.parameter(&format!("{layer}.bias"), &[outputs], bias);
         Ok(self.graph.add(product, bias))
+    }
+
+    /// A linear layer's weight, `[inputs, outputs]`.
+    fn matrix(&mut self, name: &str, dims: &[usize], numbers: Vec<f32>) -> Value {
+        match self.fed {
+            Some(_) => self.feed(name, dims, numbers),
+            None => self.graph.constant(name, Tensor::f32(dims, numbers)),
+        }
+    }
+
+    /// A weight of anything else.
+    fn parameter(&mut self, name: &str, dims: &[usize], numbers: Vec<f32>) -> Value {
+        match self.fed {
+            Some(Fed::AllButWords | Fed::All) => self.feed(name, dims, numbers),
+            _ => self.graph.constant(name, Tensor::f32(dims, numbers)),
+        }
+    }
+
+    fn feed(&mut self, name: &str, dims: &[usize], numbers: Vec<f32>) -> Value {
+        let axes: Vec<Axis> = dims.iter().map(|&n| Axis::Fixed(n)).collect();
+        let value = self.graph.input(name, ElementType::F32, &axes);
+        let tensor = Tensor::f32(dims, numbers);
+        self.parameters.push(Parameter { name: name.to_owned(), value, tensor });
+        value
     }
 
     /// The largest magnitude in each token, `[batch, seq, 1]`, where tokens differ. Reading what GELU gave needs no
@@ -287,23 +394,42 @@ impl Bert<'_> {
         let mut part = |part: &str| {
             let name = format!("{name}.{part}");
             let numbers = self.get(&name, &[hidden])?;
-            Ok(self.graph.constant(&name, Tensor::f32(&[hidden], numbers)))
+            Ok(self.parameter(&name, &[hidden], numbers))
         };
         let (scale, shift) = (part("weight")?, part("bias")?);
         Ok(self.graph.layer_norm(x, scale, shift, self.config.epsilon))
     }
 
+    fn head(&mut self, x: Value, mask: Value) -> Result<Value, WeightsError> {
+        let mut pooled = self.pool(x, mask);
+        if let Some(outputs) = self.config.head.dense {
+            let inputs = self.config.hidden;
+            let weight = self.get("dense.weight", &[outputs, inputs])?;
+            let bias = self.get("dense.bias", &[outputs])?;
+            let weight =
+                self.parameter("dense.weight", &[inputs, outputs], transposed(&weight, inputs));
+            let bias = self.parameter("dense.bias", &[outputs], bias);
+            let product = self.graph.matmul(pooled, weight);
+            let sum = self.graph.add(product, bias);
+            pooled = self.graph.op("Tanh", &[sum], &[]);
+        }
+        let length = self.graph.length(pooled, -1);
+        let unit = self.graph.div(pooled, length);
+        Ok(self.graph.squeeze(unit, &[1]))
+    }
+
+    /// One vector a text, `[batch, 1, hidden]`.
     fn pool(&mut self, x: Value, mask: Value) -> Value {
         let graph = &mut self.graph;
+        if self.config.head.pooling == Pooling::Cls {
+            let (first, second, axis) = (graph.list(&[0]), graph.list(&[1]), graph.list(&[1]));
+            return graph.op("Slice", &[x, first, second, axis], &[]);
+        }
         let seen = graph.unsqueeze(mask, &[-1]);
         let x = graph.mul(x, seen);
         let sum = graph.sum(x, 1);
         let tokens = graph.sum(seen, 1);
-        let mean = graph.div(sum, tokens);
-        let length = graph.length(mean, -1);
-        let unit = graph.div(mean, length);
-        let axis = graph.list(&[1]);
-        graph.op("Squeeze", &[unit, axis], &[])
+        graph.div(sum, tokens)
     }
 
     fn get(&self, name: &str, dims: &[usize]) -> Result<Vec<f32>, WeightsError> {

@@ -4,7 +4,8 @@
 //! an order in which they can run. Nodes stay readable (operator, inputs, outputs, attributes): a
 //! reverse-mode differentiation can walk them backwards.
 //!
-//! Left out on purpose: shape inference. ONNX Runtime does it, and reports a graph that does not fit.
+//! Left out on purpose: shape inference. ONNX Runtime does it, and reports a graph that does not fit. Differentiation
+//! needs shapes, and works them out for itself.
 
 use std::collections::HashMap;
 
@@ -21,6 +22,8 @@ pub enum Axis {
     Fixed(usize),
     /// Known when the graph runs; equal names are equally long.
     Named(&'static str),
+    /// Known when the graph runs, and equal to no other that has a name.
+    Unknown,
 }
 
 /// A setting of an operator.
@@ -32,6 +35,8 @@ pub enum Attribute {
     Float(f32),
     /// Several whole numbers.
     Ints(Vec<i64>),
+    /// A word.
+    Text(&'static str),
 }
 
 #[derive(Clone, Debug)]
@@ -60,15 +65,15 @@ pub(super) struct Port {
 /// graph.output("y", y, ElementType::F32, &[Axis::Named("n"), Axis::Fixed(1)]);
 /// assert!(!graph.to_bytes().is_empty());
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct GraphBuilder {
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     pub(super) nodes: Vec<Node>,
     pub(super) constants: Vec<(Value, Tensor)>,
     pub(super) inputs: Vec<Port>,
     pub(super) outputs: Vec<Port>,
-    scalars: HashMap<u32, Value>,
-    lists: HashMap<Vec<i64>, Value>,
+    pub(super) scalars: HashMap<u32, Value>,
+    pub(super) lists: HashMap<Vec<i64>, Value>,
 }
 
 impl GraphBuilder {
@@ -158,7 +163,7 @@ impl GraphBuilder {
         &self.names[value.0]
     }
 
-    fn name(&mut self, name: String) -> Value {
+    pub(super) fn name(&mut self, name: String) -> Value {
         self.names.push(name);
         Value(self.names.len() - 1)
     }
@@ -212,6 +217,17 @@ impl GraphBuilder {
         self.op("Transpose", &[x], &[("perm", Attribute::Ints(order.to_vec()))])
     }
 
+    /// The same numbers without axes of length 1 at the places given.
+    pub fn squeeze(&mut self, x: Value, axes: &[i64]) -> Value {
+        let axes = self.list(axes);
+        self.op("Squeeze", &[x, axes], &[])
+    }
+
+    /// How long each axis is.
+    pub fn shape(&mut self, x: Value) -> Value {
+        self.op("Shape", &[x], &[])
+    }
+
     /// New axes of length 1 at the places given.
     pub fn unsqueeze(&mut self, x: Value, axes: &[i64]) -> Value {
         let axes = self.list(axes);
@@ -246,6 +262,16 @@ impl GraphBuilder {
     /// The Euclidean length along one axis, which stays with length 1.
     pub fn length(&mut self, x: Value, axis: i64) -> Value {
         self.reduce("ReduceL2", x, axis)
+    }
+
+    /// The natural logarithm of [`GraphBuilder::softmax`], exact where that is 0.
+    pub fn log_softmax(&mut self, x: Value) -> Value {
+        self.op("LogSoftmax", &[x], &[("axis", Attribute::Int(-1))])
+    }
+
+    /// The sum of all numbers, without axes.
+    pub fn total(&mut self, x: Value) -> Value {
+        self.op("ReduceSum", &[x], &[("keepdims", Attribute::Int(0))])
     }
 
     /// Numbers along the last axis that are positive and sum to 1.

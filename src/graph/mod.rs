@@ -5,15 +5,28 @@
 //! (dynamic quantization with its matrix product and bias, scaled products with a transposed matrix, bias
 //! with GELU).
 
+mod adamw;
 mod bert;
 mod builder;
+mod contrastive;
+mod fed;
+mod gradient;
+#[cfg(test)]
+mod interpret;
 mod proto;
 mod quantize;
+mod read;
+mod shapes;
 mod tensor;
 mod weights;
 mod write;
 
-pub use bert::{BertConfig, Numeric, bert_encoder};
+pub use adamw::{AdamW, Trainable, adamw, merge};
+pub use bert::{BertConfig, Head, Numeric, bert_encoder, bert_for_training};
 pub use builder::{Attribute, Axis, GraphBuilder, Value};
+pub use contrastive::{ContrastiveLoss, Distillation};
+pub use fed::{Fed, Parameter, TrainingEncoder};
+pub use gradient::{GradientError, Halves, LowRank};
+pub use read::{GraphWeights, ReadError, Rows};
 pub use tensor::{ElementType, Tensor};
 pub use weights::{Weights, WeightsError};

@@ -3,7 +3,7 @@
 //! Invariant: each tag and type is that of `onnx.proto` (IR version 10); a field left out here is one that we
 //! never write.
 //!
-//! Left out on purpose: reading. ONNX Runtime reads.
+//! Left out on purpose: reading of graphs that others wrote. ONNX Runtime reads those.
 
 use prost::{Message, Oneof};
 
@@ -63,6 +63,8 @@ pub(super) struct AttributeProto {
     pub(super) f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub(super) i: Option<i64>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub(super) s: Option<Vec<u8>>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(super) ints: Vec<i64>,
     #[prost(int32, tag = "20")]
@@ -73,6 +75,7 @@ pub(super) struct AttributeProto {
 pub(super) mod attribute_type {
     pub(in super::super) const FLOAT: i32 = 1;
     pub(in super::super) const INT: i32 = 2;
+    pub(in super::super) const STRING: i32 = 3;
     pub(in super::super) const INTS: i32 = 7;
 }
 

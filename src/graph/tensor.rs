@@ -22,6 +22,15 @@ pub enum ElementType {
     F16 = 10,
 }
 
+impl ElementType {
+    /// The type with this code, if it is one of these.
+    pub(super) fn of(code: i64) -> Option<Self> {
+        [Self::F32, Self::U8, Self::I8, Self::I64, Self::F16]
+            .into_iter()
+            .find(|&element| element as i64 == code)
+    }
+}
+
 /// A block of numbers with dims, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -74,6 +83,18 @@ impl Tensor {
             Numbers::U8(_) => ElementType::U8,
             Numbers::I64(_) => ElementType::I64,
         }
+    }
+
+    /// The numbers, if they are 32-bit floating point.
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        match &self.numbers {
+            Numbers::F32(numbers) => Some(numbers),
+            _ => None,
+        }
+    }
+
+    pub(super) fn numbers(&self) -> &Numbers {
+        &self.numbers
     }
 
     /// How many bytes [`Tensor::write_to`] writes.

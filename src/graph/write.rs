@@ -107,10 +107,11 @@ impl GraphBuilder {
 
     fn port(&self, port: &Port) -> ValueInfoProto {
         let dim = port.axes.iter().map(|axis| DimensionProto {
-            value: Some(match axis {
-                Axis::Fixed(length) => DimensionValue::Fixed(as_i64(*length)),
-                Axis::Named(name) => DimensionValue::Named((*name).to_owned()),
-            }),
+            value: match axis {
+                Axis::Fixed(length) => Some(DimensionValue::Fixed(as_i64(*length))),
+                Axis::Named(name) => Some(DimensionValue::Named((*name).to_owned())),
+                Axis::Unknown => None,
+            },
         });
         let tensor = TensorTypeProto {
             elem_type: port.element as i32,
@@ -151,6 +152,10 @@ fn attribute(name: &str, value: &Attribute) -> AttributeProto {
         }
         Attribute::Ints(ints) => {
             AttributeProto { ints: ints.clone(), r#type: attribute_type::INTS, ..named }
+        }
+        Attribute::Text(text) => {
+            let s = Some(text.as_bytes().to_vec());
+            AttributeProto { s, r#type: attribute_type::STRING, ..named }
         }
     }
 }

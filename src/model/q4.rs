@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 
 use half::f16;
 
-use crate::graph::{BertConfig, Weights, WeightsError};
+use crate::graph::{BertConfig, Head, Weights, WeightsError};
 
 const MAGIC: &[u8; 4] = b"E5S1";
 const VERSION: u32 = 1;
@@ -83,6 +83,7 @@ impl Q4File {
             positions: at.count("positions")?,
             token_types: at.count("token types")?,
             epsilon: f32::from_le_bytes(at.array("epsilon")?),
+            head: Head::default(),
         };
         let block = at.count("block")?;
         if block != BLOCK {

@@ -25,6 +25,7 @@ mod pairs;
 mod run;
 mod schedule;
 mod sources;
+pub mod step;
 mod text;
 mod train_step;
 mod vectors;

@@ -22,7 +22,9 @@ fn pairs(bench: &Bench) {
     bench.file("pairs.jsonl", lines);
 }
 
-const SMALL: [&str; 19] = [
+const SMALL: [&str; 21] = [
+    "--part",
+    "linear",
     "--model",
     "toy",
     "--batch",

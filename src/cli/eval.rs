@@ -128,9 +128,9 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
 }
 
 fn score_run(run: &Path, qrels: &Path, options: &Options, ui: Ui) -> anyhow::Result<()> {
-    let qrels = Qrels::read(qrels)?;
-    let missing = if options.answered_only { Missing::LeftOut } else { Missing::Zero };
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let qrels = Qrels::read_on(qrels, threads)?;
+    let missing = if options.answered_only { Missing::LeftOut } else { Missing::Zero };
     let evaluator = Evaluator::new(&qrels, &options.measures).missing(missing).threads(threads);
     let scores = evaluator.read_run(run)?;
     if scores.answered == 0 {

@@ -136,6 +136,17 @@ impl ModelOptions {
         anyhow::bail!("the toy encoder brings no language means; name a file of them")
     }
 
+    /// The model folder that is trained, ONNX Runtime's library, and how it runs.
+    #[cfg(feature = "train")]
+    pub(super) fn trainable(&self) -> anyhow::Result<onnx::Trainable> {
+        if self.model.as_deref() == Some(TOY) {
+            anyhow::bail!(
+                "the toy encoder has no weights to train; `--head linear` trains without"
+            );
+        }
+        self.onnx.trainable(&self.cache.folder()?, self.model.as_deref())
+    }
+
     /// The vectors that an earlier run may have kept of these texts.
     pub(super) fn kept_vectors(
         &self,
@@ -195,7 +206,31 @@ pub(super) mod onnx {
         onnxruntime: Option<PathBuf>,
     }
 
+    /// A model that can be trained.
+    #[cfg(feature = "train")]
+    #[derive(Clone)]
+    pub(in crate::cli) struct Trainable {
+        pub(in crate::cli) folder: ModelFolder,
+        pub(in crate::cli) library: PathBuf,
+        pub(in crate::cli) threads: usize,
+        pub(in crate::cli) device: Device,
+    }
+
     impl OnnxOptions {
+        #[cfg(feature = "train")]
+        pub(super) fn trainable(
+            &self,
+            cache: &Path,
+            named: Option<&str>,
+        ) -> anyhow::Result<Trainable> {
+            Ok(Trainable {
+                folder: find(cache, named, None)?,
+                library: self.onnxruntime.clone().unwrap_or_else(|| Runtime::library_in(cache)),
+                threads: self.threads,
+                device: self.device,
+            })
+        }
+
         pub(super) fn precision(&self) -> Precision {
             self.precision
         }

@@ -15,10 +15,14 @@ use self::data::{Data, DataOptions};
 use super::error::Interrupted;
 use super::interrupt::Stop;
 use super::models::ModelOptions;
+use super::models::onnx::Trainable;
 use super::ui::Ui;
+use crate::graph::{AdamW, Distillation};
+use crate::trainer::step::{Adapter, StepConfig, Trained};
 use crate::trainer::{
-    BatchOptions, Batches, CachedVectors, Decay, Direction, Event, LinearHead, LinearOptions,
-    LossOptions, Outcome, Resume, Schedule, Stopped, TrainOptions, TrainStep, Trainer, Validation,
+    BatchOptions, Batches, CachedVectors, Decay, Direction, EncoderStep, Event, LinearHead,
+    LinearOptions, LossOptions, Outcome, Resume, Schedule, Stopped, TrainOptions, TrainStep,
+    Trainer, Validation,
 };
 
 /// Vectors of texts are kept here, in the folder of a run or of a sweep.
@@ -74,19 +78,55 @@ struct Common {
     model: ModelOptions,
 }
 
-/// What is trained, on frozen weights.
+/// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Head {
+enum Part {
+    /// Low-rank changes of all linear layers (LoRA), kept as an adapter of a few MB
+    LowRank,
+    /// All weights but the word embeddings
+    AllButWords,
+    /// All weights
+    All,
     /// One matrix after pooling, on vectors that are made once: minutes on a processor
     Linear,
+}
+
+impl Part {
+    /// The largest learning rate where none is asked for.
+    fn rate(self) -> f64 {
+        match self {
+            Self::LowRank => 2e-4,
+            Self::AllButWords | Self::All => 3e-5,
+            Self::Linear => 5e-4,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 struct TrainingOptions {
     /// What is trained
-    #[arg(long, value_enum, default_value = "linear")]
-    head: Head,
+    #[arg(long, value_enum, default_value = "low-rank")]
+    part: Part,
+    /// The rank of low-rank changes
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    rank: usize,
+    /// How much low-rank changes count, in units of the rank
+    #[arg(long, value_name = "WEIGHT", default_value_t = 32.0)]
+    lora_alpha: f64,
+    /// Change these layers alone, from 0 [default: all]
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    layers: Vec<usize>,
+    /// Cut texts after so many tokens, special ones included
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    max_tokens: usize,
+    /// Encode so many tokens together, padding included
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    chunk_tokens: usize,
+    /// Keep what gradients need of so many tokens; the rest is computed twice, so that a batch may be larger than
+    /// memory
+    #[arg(long, value_name = "N", default_value_t = 16_384)]
+    kept_tokens: usize,
     /// Steps, one batch each
     #[arg(long, value_name = "N", default_value_t = 1000)]
     steps: u64,
@@ -105,9 +145,9 @@ struct TrainingOptions {
     /// How often a source is drawn among those that have a language, as NAME=WEIGHT [default: 1 each]
     #[arg(long, value_name = "NAME=WEIGHT", value_parser = weight)]
     weight: Vec<(String, f64)>,
-    /// The largest learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 0.0005)]
-    lr: f64,
+    /// The largest learning rate [default: 2e-4 for low-rank changes, 3e-5 for whole weights, 5e-4 for the matrix]
+    #[arg(long, value_name = "RATE")]
+    lr: Option<f64>,
     /// Steps until the learning rate is reached
     #[arg(long, value_name = "N", default_value_t = 50)]
     warmup: u64,
@@ -195,14 +235,49 @@ impl TrainingOptions {
         }
     }
 
+    /// How the encoder itself is trained.
+    #[expect(clippy::cast_possible_truncation, reason = "graphs have 32 bits")]
+    fn encoder(&self, model: &Trainable) -> StepConfig {
+        let layers = (!self.layers.is_empty()).then(|| self.layers.clone());
+        let adapter = Adapter { rank: self.rank, alpha: self.lora_alpha, layers };
+        StepConfig {
+            trained: match self.part {
+                Part::AllButWords => Trained::AllButWords,
+                Part::All => Trained::All,
+                Part::LowRank | Part::Linear => Trained::LowRank(adapter),
+            },
+            temperature: self.temperature as f32,
+            symmetrical: !self.one_way,
+            matryoshka: self.dims.clone(),
+            distillation: Distillation {
+                vectors: self.english as f32,
+                similarities: self.keep as f32,
+            },
+            optimizer: AdamW {
+                weight_decay: self.weight_decay,
+                clip: Some(self.clip),
+                ..AdamW::default()
+            },
+            threads: model.threads,
+            device: model.device,
+            chunk_tokens: self.chunk_tokens,
+            kept_tokens: self.kept_tokens,
+        }
+    }
+
     fn train(&self) -> TrainOptions {
         let decay = match self.decay {
             DecayOption::Constant => Decay::Constant,
             DecayOption::Linear => Decay::Linear,
             DecayOption::Cosine => Decay::Cosine,
         };
-        let schedule =
-            Schedule { peak: self.lr, warmup: self.warmup, steps: self.steps, decay, floor: 0.0 };
+        let schedule = Schedule {
+            peak: self.lr.unwrap_or(self.part.rate()),
+            warmup: self.warmup,
+            steps: self.steps,
+            decay,
+            floor: 0.0,
+        };
         TrainOptions {
             schedule,
             validate_every: self.validate_every,
@@ -260,6 +335,8 @@ fn cells(validation: &Validation) -> [String; 4] {
 struct Models {
     vectors: Arc<Mutex<CachedVectors>>,
     fingerprint: String,
+    /// Absent where no weights of it are trained.
+    model: Option<Trainable>,
 }
 
 impl Models {
@@ -268,18 +345,41 @@ impl Models {
         let encoder = common.model.encoder()?;
         let fingerprint = encoder.fingerprint().to_string();
         let vectors = CachedVectors::with_file(encoder, &folder.join(VECTORS))?;
-        Ok(Self { vectors: Arc::new(Mutex::new(vectors)), fingerprint })
+        let model = match common.training.part {
+            Part::Linear => None,
+            Part::LowRank | Part::AllButWords | Part::All => Some(common.model.trainable()?),
+        };
+        Ok(Self { vectors: Arc::new(Mutex::new(vectors)), fingerprint, model })
     }
 
-    /// What one run trains: the only place that knows the heads.
-    fn head(&self, options: &TrainingOptions) -> (Box<dyn TrainStep>, serde_json::Value) {
-        match options.head {
-            Head::Linear => {
-                let linear = options.linear();
-                let config = serde_json::json!({"head": "linear", "options": linear});
-                (Box::new(LinearHead::new(Arc::clone(&self.vectors), linear)), config)
-            }
-        }
+    /// What one run trains, and what it goes by: the only place that knows the parts.
+    fn part(
+        &self,
+        options: &TrainingOptions,
+        seed: u64,
+    ) -> anyhow::Result<(Box<dyn TrainStep>, serde_json::Value)> {
+        let vectors = Arc::clone(&self.vectors);
+        let Some(model) = &self.model else {
+            let linear = options.linear();
+            let config = serde_json::json!({"part": "linear", "options": linear});
+            return Ok((Box::new(LinearHead::new(vectors, linear)), config));
+        };
+        let step = options.encoder(model);
+        let config = serde_json::json!({
+            "part": step.trained,
+            "temperature": step.temperature,
+            "symmetrical": step.symmetrical,
+            "dims": step.matryoshka,
+            "english": step.distillation.vectors,
+            "keep": step.distillation.similarities,
+            "weight_decay": step.optimizer.weight_decay,
+            "clip": step.optimizer.clip,
+            "max_tokens": options.max_tokens,
+            "chunk_tokens": step.chunk_tokens,
+        });
+        let (folder, library) = (model.folder.clone(), &model.library);
+        let step = EncoderStep::new(folder, library, step, options.max_tokens, vectors, seed)?;
+        Ok((Box::new(step), config))
     }
 }
 
@@ -306,10 +406,10 @@ fn train(
         "alpha {}, seed {}: monolingual batches in {mono} languages, queries of cross-lingual ones in {cross}",
         plan.alpha, plan.seed
     ));
-    let (mut head, head_config) = models.head(&common.training);
+    let (mut part, part_config) = models.part(&common.training, plan.seed)?;
     let config = serde_json::json!({
         "model": models.fingerprint,
-        "head": head_config,
+        "part": part_config,
         "batches": batches.options(),
         "training": options,
         "development": common.data.development(),
@@ -345,7 +445,7 @@ fn train(
         }
         if stop.is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let outcome = trainer.run(head.as_mut(), plan.resume, &mut on_event)?;
+    let outcome = trainer.run(part.as_mut(), plan.resume, &mut on_event)?;
     progress.finish();
     match outcome.stopped {
         Stopped::Asked => {

@@ -20,7 +20,8 @@ pub use runtime::{RUNTIME_VERSION, Runtime, RuntimeError};
 pub use tokenize::TokenizeError;
 
 use crate::model::{ModelFolder, Precision};
-use tokenize::{Batch, Tokens};
+use tokenize::Batch;
+pub(crate) use tokenize::Tokens;
 
 /// Most tokens in one run by default, padding included. Larger batches leave the caches: of 46-token sentences, two
 /// threads encoded 334 a second at 512 tokens, 308 at 1,024, 273 at 2,048 and 214 at 4,096.

@@ -14,15 +14,15 @@ const CHARS_A_TOKEN: usize = 64;
 
 /// A tokenizer file, opened.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     tokenizer: Tokenizer,
     limit: usize,
 }
 
 /// One text as token ids.
 #[derive(Debug)]
-pub(super) struct Tokenized {
-    pub(super) ids: Vec<u32>,
+pub(crate) struct Tokenized {
+    pub(crate) ids: Vec<u32>,
     pub(super) truncated: bool,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Batch {
 
 impl Tokens {
     /// Opens `tokenizer.json`. Texts are cut after `limit` tokens, special ones included.
-    pub(super) fn open(file: &Path, limit: usize) -> Result<Self, TokenizeError> {
+    pub(crate) fn open(file: &Path, limit: usize) -> Result<Self, TokenizeError> {
         let fail = |source| TokenizeError::Open { file: file.to_owned(), source };
         let mut tokenizer = Tokenizer::from_file(file).map_err(fail)?;
         let truncation = TruncationParams {
@@ -56,7 +56,7 @@ impl Tokens {
     }
 
     /// Tokenizes one text behind its prefix.
-    pub(super) fn encode(&self, prefix: &str, text: &str) -> Result<Tokenized, TokenizeError> {
+    pub(crate) fn encode(&self, prefix: &str, text: &str) -> Result<Tokenized, TokenizeError> {
         let (text, cut) = match text.char_indices().nth(self.limit.saturating_mul(CHARS_A_TOKEN)) {
             Some((end, _)) => (&text[..end], true),
             None => (text, false),

@@ -49,7 +49,8 @@ impl ContrastiveLoss {
     /// Inputs, all f32: `queries` `[queries, dim]`, `passages` `[passages, dim]`, `allowed` and `positive` `[queries,
     /// passages]` of 0 or 1. With distillation of vectors: `query_targets` and `passage_targets` as the vectors,
     /// `query_weights` `[queries, 1]` and `passage_weights` `[passages, 1]` (0 for none). With distillation of
-    /// similarities: `target_similarities` `[queries, passages]`.
+    /// similarities: `target_similarities` `[queries, passages]`, and `held`, one number that the term counts times (0: this
+    /// batch is held to none).
     ///
     /// Outputs: `loss`, `query_gradients`, `passage_gradients`, and `best` (i64 `[queries]`), the allowed passage
     /// nearest to each query.
@@ -75,7 +76,9 @@ impl ContrastiveLoss {
         let mut loss = compare.mean();
         if self.distillation.similarities > 0.0 {
             let targets = compare.graph.input("target_similarities", ElementType::F32, &matrix);
+            let held = compare.graph.input("held", ElementType::F32, &[]);
             let term = compare.divergence(scores, targets);
+            let term = compare.graph.mul(term, held);
             loss = compare.weighted(loss, term, self.distillation.similarities);
         }
         if self.distillation.vectors > 0.0 {

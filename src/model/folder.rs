@@ -14,7 +14,7 @@ use super::foreign;
 use super::manifest::{FORMAT, FileFacts, Manifest, hex};
 use crate::encoder::Pooling;
 
-pub(super) const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// In which numbers a model runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -250,7 +250,7 @@ struct Versioned {
 }
 
 /// Length and SHA-256 of a file.
-pub(super) fn facts_of(file: &Path) -> io::Result<FileFacts> {
+pub(crate) fn facts_of(file: &Path) -> io::Result<FileFacts> {
     let mut file = File::open(file)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 18];

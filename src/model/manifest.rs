@@ -109,18 +109,18 @@ pub struct FileFacts {
 }
 
 /// All that decides a vector. Precision and device do not: they change it within rounding.
-pub(super) struct Identity<'a> {
-    pub(super) name: &'a str,
-    pub(super) weights_sha256: &'a str,
-    pub(super) tokenizer_sha256: &'a str,
-    pub(super) adapter_sha256: Option<&'a str>,
-    pub(super) pooling: Pooling,
-    pub(super) prefixes: &'a Prefixes,
-    pub(super) token_limit: usize,
+pub(crate) struct Identity<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) weights_sha256: &'a str,
+    pub(crate) tokenizer_sha256: &'a str,
+    pub(crate) adapter_sha256: Option<&'a str>,
+    pub(crate) pooling: Pooling,
+    pub(crate) prefixes: &'a Prefixes,
+    pub(crate) token_limit: usize,
 }
 
 impl Identity<'_> {
-    pub(super) fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         let pooling = match self.pooling {
             Pooling::Mean => "mean",
             Pooling::Cls => "cls",

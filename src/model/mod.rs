@@ -12,8 +12,12 @@ mod manifest;
 mod q4;
 
 pub use fetch::{DownloadError, FetchError};
+#[cfg(feature = "train")]
+pub(crate) use folder::{MANIFEST, facts_of};
 pub use folder::{ModelFolder, ModelInfo, OpenError, Precision, PrecisionError};
 pub use get::{DEFAULT_MODEL, GetError, GetEvent, GetOptions, default_folder, get};
 pub use import::{ImportError, ImportOptions, import};
+#[cfg(feature = "train")]
+pub(crate) use manifest::Identity;
 pub use manifest::{Architecture, FORMAT, FileFacts, Manifest, Prefixes, Source};
 pub use q4::{Q4Error, Q4File};

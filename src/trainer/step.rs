@@ -137,7 +137,7 @@ pub struct Targets {
     pub queries: Vec<Option<Vec<f32>>>,
     /// The same by passage.
     pub passages: Vec<Option<Vec<f32>>>,
-    /// `[queries, passages]` cosines.
+    /// `[queries, passages]` cosines; none: this batch is held to none.
     pub similarities: Option<Array2<f32>>,
 }
 
@@ -485,10 +485,12 @@ impl OnnxStep {
             host.extend([("passage_targets", targets), ("passage_weights", weights)]);
         }
         if distillation.similarities > 0.0 {
+            let held = f32::from(u8::from(batch.targets.similarities.is_some()));
             let wanted = batch.targets.similarities.as_ref();
-            let wanted = wanted.ok_or(StepError::Targets { what: "similarities" })?;
-            let wanted = Tensor::f32(&[queries, passages], wanted.iter().copied().collect());
-            host.push(("target_similarities", wanted));
+            let wanted = wanted
+                .map_or_else(|| vec![0.0; queries * passages], |all| all.iter().copied().collect());
+            let wanted = Tensor::f32(&[queries, passages], wanted);
+            host.extend([("target_similarities", wanted), ("held", Tensor::f32(&[], vec![held]))]);
         }
         let mut inputs = Values::new();
         for (name, numbers) in host {

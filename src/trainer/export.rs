@@ -1,0 +1,131 @@
+//! A model folder with trained changes in it: the base's, whose graphs are written anew with changed weights.
+//!
+//! Invariant: a folder under its name is whole: it is made beside it and renamed.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::step::{AdapterFile, ParseError};
+use crate::graph::{GraphWeights, Numeric, ReadError, WeightsError, bert_encoder};
+use crate::model::{
+    Architecture, Identity, MANIFEST, Manifest, ModelFolder, OpenError, Precision, facts_of,
+};
+
+const ADAPTER: &str = "adapter.safetensors";
+
+/// Why a model could not be changed. Nothing half-made stays.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message explains its fields")]
+pub enum AdaptError {
+    /// There is something already.
+    #[error("{}: is there already; remove it, or choose another place", folder.display())]
+    Exists { folder: PathBuf },
+    /// The base's graphs were written elsewhere.
+    #[error("{}: its graphs were not written here, so weights cannot be changed", folder.display())]
+    Foreign { folder: PathBuf },
+    /// The adapter changes another model.
+    #[error("the adapter changes the model {wanted}, and this is {given}")]
+    Base { wanted: String, given: String },
+    /// The adapter cannot be written.
+    #[error("the adapter cannot be written")]
+    Adapter(#[from] ParseError),
+    /// The base's weights cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The changed weights make no encoder.
+    #[error("the weights make no encoder")]
+    Weights(#[from] WeightsError),
+    /// What was made does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The file system refused.
+    #[error("{}: cannot be read or written", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Makes a model folder at `place` of a base and an adapter, called `name`.
+///
+/// # Errors
+/// [`AdaptError`].
+///
+/// # Panics
+/// Never: what is written as JSON is plain data.
+pub fn adapt(
+    base: &ModelFolder,
+    adapter: &AdapterFile,
+    name: &str,
+    place: &Path,
+) -> Result<ModelFolder, AdaptError> {
+    if place.exists() {
+        return Err(AdaptError::Exists { folder: place.to_owned() });
+    }
+    let given = base.fingerprint().as_str();
+    if adapter.base != given {
+        return Err(AdaptError::Base { wanted: adapter.base.clone(), given: given.to_owned() });
+    }
+    let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| AdaptError::Io { path, source }
+    };
+    fs::create_dir_all(parent).map_err(io(parent))?;
+    let scratch = tempfile::Builder::new().prefix(".adapting-").tempdir_in(parent);
+    let scratch = scratch.map_err(io(parent))?;
+    let made = scratch.path().join("model");
+    fs::create_dir(&made).map_err(io(&made))?;
+    write(base, adapter, name, &made)?;
+    fs::rename(&made, place).map_err(io(place))?;
+    Ok(ModelFolder::open(place)?)
+}
+
+/// Writes the files of a changed model into an empty folder.
+fn write(
+    base: &ModelFolder,
+    adapter: &AdapterFile,
+    name: &str,
+    made: &Path,
+) -> Result<(), AdaptError> {
+    let io = |source| AdaptError::Io { path: made.to_owned(), source };
+    let old = base.manifest();
+    let foreign = || AdaptError::Foreign { folder: base.path().to_owned() };
+    let Some(Architecture::Bert(config)) = old.architecture else { return Err(foreign()) };
+    let Some(int8_graph) = &old.int8_graph else { return Err(foreign()) };
+    let weights = GraphWeights::open(&base.graph(Precision::F32), &config)?;
+    let changed = adapter.on(&weights);
+    bert_encoder(&config, &changed, Numeric::F32)?.save(made, &old.f32_graph).map_err(io)?;
+    bert_encoder(&config, &changed, Numeric::Int8)?.save(made, int8_graph).map_err(io)?;
+    let kept = old.files.keys().filter(|file| *file != ADAPTER && !made.join(file).exists());
+    for file in kept.filter(|file| Some(*file) != old.language_means.as_ref()) {
+        let from = base.path().join(file);
+        fs::copy(&from, made.join(file)).map_err(|source| AdaptError::Io { path: from, source })?;
+    }
+    fs::write(made.join(ADAPTER), adapter.to_bytes()?).map_err(io)?;
+    let mut manifest = Manifest {
+        name: name.to_owned(),
+        adapter: Some(ADAPTER.to_owned()),
+        // Those of the base's vectors.
+        language_means: None,
+        ..old.clone()
+    };
+    manifest.files.clear();
+    for entry in fs::read_dir(made).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let facts = facts_of(&entry.path()).map_err(io)?;
+        manifest.files.insert(entry.file_name().to_string_lossy().into_owned(), facts);
+    }
+    manifest.fingerprint = Identity {
+        name,
+        weights_sha256: base.fingerprint().as_str(),
+        tokenizer_sha256: &manifest.files[&manifest.tokenizer].sha256,
+        adapter_sha256: Some(&manifest.files[ADAPTER].sha256),
+        pooling: manifest.pooling,
+        prefixes: &manifest.prefixes,
+        token_limit: manifest.token_limit,
+    }
+    .fingerprint();
+    let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data");
+    fs::write(made.join(MANIFEST), text + "\n").map_err(io)
+}

@@ -62,6 +62,12 @@ impl ModelOptions {
         self.load(Some(built_with))
     }
 
+    /// The numbers that a model runs in.
+    #[cfg(feature = "train")]
+    pub(super) fn precision(&self) -> crate::model::Precision {
+        self.onnx.precision
+    }
+
     fn load(&self, built_with: Option<&Fingerprint>) -> anyhow::Result<Arc<dyn Encoder>> {
         let named = self.model.as_deref();
         let toy = ToyEncoder::new(Dim::new(TOY_DIM)?);
@@ -92,7 +98,7 @@ pub(super) mod onnx {
     pub(in crate::cli) struct OnnxOptions {
         /// The graph to run: int8 is about twice as fast, f32 exact
         #[arg(long, value_name = "int8|f32", default_value = "int8")]
-        precision: Precision,
+        pub(super) precision: Precision,
         /// Where to run it: auto, cpu, cuda or cuda:N
         #[arg(long, default_value = "auto")]
         device: Device,

@@ -21,9 +21,6 @@ use crate::trainer::{
     LossOptions, Outcome, Resume, Schedule, Stopped, TrainOptions, TrainStep, Trainer, Validation,
 };
 
-/// Vectors of texts are kept here, in the folder of a run or of a sweep.
-const VECTORS: &str = "vectors.tdvc";
-
 /// Train an encoder with monolingual and cross-lingual batches.
 ///
 /// Reads pairs and aligned corpora, leaves out what is under a forbidding licence or in an evaluation folder, cuts a
@@ -267,7 +264,10 @@ impl Models {
         std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
         let encoder = common.model.encoder()?;
         let fingerprint = encoder.fingerprint().to_string();
-        let vectors = CachedVectors::with_file(encoder, &folder.join(VECTORS))?;
+        // A fingerprint is that of all precisions, and vectors of two are not the same numbers.
+        let precision = common.model.precision();
+        let file = folder.join(format!("vectors-{precision}.tdvc"));
+        let vectors = CachedVectors::with_file(encoder, &file)?;
         Ok(Self { vectors: Arc::new(Mutex::new(vectors)), fingerprint })
     }
 
@@ -309,6 +309,7 @@ fn train(
     let (mut head, head_config) = models.head(&common.training);
     let config = serde_json::json!({
         "model": models.fingerprint,
+        "precision": common.model.precision(),
         "head": head_config,
         "batches": batches.options(),
         "training": options,

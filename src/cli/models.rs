@@ -157,11 +157,17 @@ impl ModelOptions {
         #[cfg(feature = "onnx")]
         if self.model.as_deref() != Some(TOY) {
             let folder = self.cache.folder()?.join("vectors");
-            let kept = Kept::new(&folder, encoder, self.onnx.precision(), role, bodies);
+            let kept = Kept::new(&folder, encoder, self.onnx.precision, role, bodies);
             return Ok(Some(if self.fresh { kept.forgotten() } else { kept }));
         }
         let _ = (encoder, role, bodies);
         Ok(None)
+    }
+
+    /// The numbers that a model runs in.
+    #[cfg(feature = "train")]
+    pub(super) fn precision(&self) -> crate::model::Precision {
+        self.onnx.precision
     }
 
     fn load(&self, built_with: Option<&Fingerprint>) -> anyhow::Result<Arc<dyn Encoder>> {
@@ -194,7 +200,7 @@ pub(super) mod onnx {
     pub(in crate::cli) struct OnnxOptions {
         /// The graph to run: int8 is about twice as fast, f32 exact
         #[arg(long, value_name = "int8|f32", default_value = "int8")]
-        precision: Precision,
+        pub(super) precision: Precision,
         /// Where to run it: auto, cpu, cuda or cuda:N
         #[arg(long, default_value = "auto")]
         device: Device,
@@ -229,10 +235,6 @@ pub(super) mod onnx {
                 threads: self.threads,
                 device: self.device,
             })
-        }
-
-        pub(super) fn precision(&self) -> Precision {
-            self.precision
         }
 
         pub(super) fn load(

@@ -25,9 +25,6 @@ use crate::trainer::{
     Trainer, Validation,
 };
 
-/// Vectors of texts are kept here, in the folder of a run or of a sweep.
-const VECTORS: &str = "vectors.tdvc";
-
 /// Train an encoder with monolingual and cross-lingual batches.
 ///
 /// Reads pairs and aligned corpora, leaves out what is under a forbidding licence or in an evaluation folder, cuts a
@@ -344,7 +341,10 @@ impl Models {
         std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
         let encoder = common.model.encoder()?;
         let fingerprint = encoder.fingerprint().to_string();
-        let vectors = CachedVectors::with_file(encoder, &folder.join(VECTORS))?;
+        // A fingerprint is that of all precisions, and vectors of two are not the same numbers.
+        let precision = common.model.precision();
+        let file = folder.join(format!("vectors-{precision}.tdvc"));
+        let vectors = CachedVectors::with_file(encoder, &file)?;
         let model = match common.training.part {
             Part::Linear => None,
             Part::LowRank | Part::AllButWords | Part::All => Some(common.model.trainable()?),
@@ -409,6 +409,7 @@ fn train(
     let (mut part, part_config) = models.part(&common.training, plan.seed)?;
     let config = serde_json::json!({
         "model": models.fingerprint,
+        "precision": common.model.precision(),
         "part": part_config,
         "batches": batches.options(),
         "training": options,

@@ -18,12 +18,13 @@ use serde::Deserialize;
 use super::folder::{MANIFEST, ModelFolder, OpenError, facts_of};
 use super::foreign::{self, pooling_of, settings, token_limit_of};
 use super::manifest::{Architecture, FORMAT, FileFacts, Identity, Manifest, Prefixes, Source};
-use crate::encoder::Pooling;
-use crate::graph::{BertConfig, Numeric, Weights, WeightsError, bert_encoder};
+use crate::graph::{BertConfig, Head, Numeric, Weights, WeightsError, bert_encoder};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
+/// Where sentence-transformers keeps a linear layer after pooling.
+const DENSE: &str = "2_Dense";
 const F32_GRAPH: &str = "model.onnx";
 const INT8_GRAPH: &str = "model.int8.onnx";
 
@@ -64,7 +65,7 @@ pub enum ImportError {
     /// The model has a part that we do not build.
     #[error("{}: {what}", file.display())]
     Unsupported { file: PathBuf, what: String },
-    /// The weights' file is damaged.
+    /// A weights' file is damaged.
     #[error("{}: is no safetensors file", file.display())]
     Tensors { file: PathBuf, source: safetensors::SafeTensorError },
     /// The weights make no encoder.
@@ -162,7 +163,20 @@ fn built(
     let tensors = SafeTensors::deserialize(&bytes)
         .map_err(|source| ImportError::Tensors { file: file.clone(), source })?;
     let (config, offset) = config_of(folder)?;
-    let weights = HuggingFace { tensors, offset };
+    let dense_file = folder.join(DENSE).join(WEIGHTS);
+    let dense_bytes = match config.head.dense {
+        Some(_) => fs::read(&dense_file)
+            .map_err(|source| ImportError::Io { path: dense_file.clone(), source })?,
+        None => Vec::new(),
+    };
+    let dense = match config.head.dense {
+        Some(_) => Some(
+            SafeTensors::deserialize(&dense_bytes)
+                .map_err(|source| ImportError::Tensors { file: dense_file, source })?,
+        ),
+        None => None,
+    };
+    let weights = HuggingFace { tensors, dense, offset };
     for (numeric, graph) in [(Numeric::F32, F32_GRAPH), (Numeric::Int8, INT8_GRAPH)] {
         bert_encoder(&config, &weights, numeric)?.save(made, graph).map_err(io)?;
     }
@@ -180,20 +194,25 @@ fn built(
         let facts = facts_of(&entry.path()).map_err(io)?;
         files.insert(entry.file_name().to_string_lossy().into_owned(), facts);
     }
+    let pooling = config.head.pooling;
     let token_limit = token_limit_of(folder)?.min(config.positions);
+    let mut weights_sha256 = facts_of(&file).map_err(io)?.sha256;
+    if config.head.dense.is_some() {
+        weights_sha256 += &facts_of(&folder.join(DENSE).join(WEIGHTS)).map_err(io)?.sha256;
+    }
     let fingerprint = Identity {
         name,
-        weights_sha256: &facts_of(&file).map_err(io)?.sha256,
+        weights_sha256: &weights_sha256,
         tokenizer_sha256: &files[TOKENIZER].sha256,
         adapter_sha256: None,
-        pooling: Pooling::Mean,
+        pooling,
         prefixes: &options.prefixes,
         token_limit,
     }
     .fingerprint();
-    let dim = Dim::new(config.hidden).map_err(|_| ImportError::Unsupported {
+    let dim = Dim::new(config.dim()).map_err(|_| ImportError::Unsupported {
         file: folder.join(CONFIG),
-        what: format!("vectors of {} numbers are too long", config.hidden),
+        what: format!("vectors of {} numbers are too long", config.dim()),
     })?;
     Ok(Manifest {
         format: FORMAT,
@@ -206,7 +225,7 @@ fn built(
         }),
         architecture: Some(Architecture::Bert(config)),
         dim: Some(dim),
-        pooling: Pooling::Mean,
+        pooling,
         prefixes: options.prefixes.clone(),
         token_limit,
         fingerprint,
@@ -248,6 +267,32 @@ struct Config {
 struct Module {
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
+    path: String,
+}
+
+/// A linear layer after pooling, as sentence-transformers writes it.
+#[derive(Deserialize)]
+struct Dense {
+    in_features: usize,
+    out_features: usize,
+    #[serde(default)]
+    activation_function: String,
+}
+
+/// How many outputs the layer after pooling has.
+fn dense_of(folder: &Path, hidden: usize) -> Result<usize, ImportError> {
+    let file = folder.join(DENSE).join(CONFIG);
+    let dense: Dense = settings(&folder.join(DENSE), CONFIG)?
+        .ok_or_else(|| ImportError::Missing { file: file.clone() })?;
+    let what = if dense.in_features != hidden {
+        format!("the layer takes {} numbers, and pooling gives {hidden}", dense.in_features)
+    } else if !dense.activation_function.ends_with("Tanh") {
+        format!("activation `{}` is not built: Tanh is", dense.activation_function)
+    } else {
+        return Ok(dense.out_features);
+    };
+    Err(ImportError::Unsupported { file, what })
 }
 
 /// The model's size and shape, and how many of its position embeddings stand before that of the first token: the only place
@@ -282,18 +327,20 @@ fn config_of(folder: &Path) -> Result<(BertConfig, usize), ImportError> {
         );
     }
     let modules: Vec<Module> = settings(folder, "modules.json")?.unwrap_or_default();
+    let mut has_dense = false;
     for module in modules {
-        let kind = module.kind.rsplit('.').next().unwrap_or_default();
-        if !["Transformer", "Pooling", "Normalize"].contains(&kind) {
-            return unsupported(
-                "modules.json",
-                format!("modules of type `{}` are not built", module.kind),
-            );
+        match module.kind.rsplit('.').next().unwrap_or_default() {
+            "Transformer" | "Pooling" | "Normalize" => {}
+            "Dense" if module.path == DENSE => has_dense = true,
+            _ => {
+                let what =
+                    format!("modules of type `{}` at `{}` are not built", module.kind, module.path);
+                return unsupported("modules.json", what);
+            }
         }
     }
-    if pooling_of(folder)? != Pooling::Mean {
-        return unsupported("1_Pooling/config.json", "CLS pooling is not built".to_owned());
-    }
+    let dense = has_dense.then(|| dense_of(folder, config.hidden_size)).transpose()?;
+    let head = Head { pooling: pooling_of(folder)?, dense };
     let positions = config.max_position_embeddings.saturating_sub(offset);
     let built = BertConfig {
         layers: config.num_hidden_layers,
@@ -304,6 +351,7 @@ fn config_of(folder: &Path) -> Result<(BertConfig, usize), ImportError> {
         positions,
         token_types: config.type_vocab_size,
         epsilon: config.layer_norm_eps,
+        head,
     };
     Ok((built, offset))
 }
@@ -311,6 +359,8 @@ fn config_of(folder: &Path) -> Result<(BertConfig, usize), ImportError> {
 /// Weights as Hugging Face's models save them.
 struct HuggingFace<'a> {
     tensors: SafeTensors<'a>,
+    /// Those of the layer after pooling, `linear.weight` and `linear.bias`.
+    dense: Option<SafeTensors<'a>>,
     /// Rows of the position embeddings before the first token's.
     offset: usize,
 }
@@ -320,8 +370,12 @@ const BEFORE: [&str; 3] = ["", "bert.", "roberta."];
 
 impl Weights for HuggingFace<'_> {
     fn tensor(&self, name: &str, dims: &[usize]) -> Result<Vec<f32>, WeightsError> {
-        let found =
-            BEFORE.iter().find_map(|before| self.tensors.tensor(&format!("{before}{name}")).ok());
+        let after = name.strip_prefix("dense.").zip(self.dense.as_ref());
+        let found = if let Some((part, dense)) = after {
+            dense.tensor(&format!("linear.{part}")).ok()
+        } else {
+            BEFORE.iter().find_map(|before| self.tensors.tensor(&format!("{before}{name}")).ok())
+        };
         let view = found.ok_or_else(|| WeightsError::Missing { name: name.to_owned() })?;
         let is_position = name == "embeddings.position_embeddings.weight";
         let offset = if is_position { self.offset } else { 0 };

@@ -1,4 +1,5 @@
 use super::*;
+use crate::encoder::Pooling;
 use safetensors::tensor::TensorView;
 use serde_json::json;
 
@@ -11,6 +12,7 @@ const SIZE: BertConfig = BertConfig {
     positions: 10,
     token_types: 1,
     epsilon: 1e-5,
+    head: Head { pooling: Pooling::Mean, dense: None },
 };
 
 /// Numbers that are exact in 16 bits, so that each type holds the same model.

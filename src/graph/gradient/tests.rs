@@ -259,7 +259,7 @@ fn loss_inputs(vectors: &Array) -> HashMap<String, Array> {
             ("allowed", matrix(&[1.0, 1.0, 1.0, 1.0, 1.0, 0.0])),
             ("positive", matrix(&[1.0, 0.0, 0.0, 0.0, 1.0, 0.0])),
             ("target_similarities", matrix(&[0.9, 0.2, -0.1, 0.3, 0.7, 0.0])),
-            ("held", ArrayD::from_elem(IxDyn(&[]), 1.0)),
+            ("held", Array::from_elem(IxDyn(&[]), 1.0)),
             ("query_targets", unit(2)),
             ("query_weights", column(&[1.0, 0.0])),
             ("passage_targets", unit(3)),

@@ -18,12 +18,15 @@ use super::models::ModelOptions;
 use super::models::onnx::Trainable;
 use super::ui::Ui;
 use crate::graph::{AdamW, Distillation};
-use crate::trainer::step::{Adapter, StepConfig, Trained};
+use crate::trainer::step::{Adapter, AdapterFile, State, StepConfig, Trained};
 use crate::trainer::{
-    BatchOptions, Batches, CachedVectors, Decay, Direction, EncoderStep, Event, LinearHead,
+    BatchOptions, Batches, CachedVectors, Change, Decay, Direction, EncoderStep, Event, LinearHead,
     LinearOptions, LossOptions, Outcome, Resume, Schedule, Stopped, TrainOptions, TrainStep,
-    Trainer, Validation,
+    Trainer, Validation, adapt, state_of,
 };
+
+/// The trained model, in the folder of a run.
+const MODEL: &str = "model";
 
 /// Train an encoder with monolingual and cross-lingual batches.
 ///
@@ -383,6 +386,34 @@ impl Models {
     }
 }
 
+/// What a finished run leaves: an adapter, and a model folder ready for `tdense index`.
+fn export(
+    model: &Trainable,
+    trained: &Trained,
+    state: &State,
+    folder: &Path,
+    ui: Ui,
+) -> anyhow::Result<()> {
+    let place = folder.join(MODEL);
+    if place.exists() {
+        // Made by this run before it was asked for again: its end is the same.
+        return Ok(());
+    }
+    let base = model.folder.fingerprint().as_str();
+    let name = folder.file_name().map_or("trained".into(), |name| name.to_string_lossy());
+    let made = match trained {
+        Trained::LowRank(adapter) => {
+            let adapter = AdapterFile::new(state, adapter, base);
+            adapt(&model.folder, Change::Adapter(&adapter), &name, &place)?
+        }
+        Trained::AllButWords | Trained::All => {
+            adapt(&model.folder, Change::Weights(state), &name, &place)?
+        }
+    };
+    ui.note(format_args!("{}: the trained model, {}", made.path().display(), made.fingerprint()));
+    Ok(())
+}
+
 /// One run.
 struct Plan<'a> {
     alpha: f64,
@@ -448,6 +479,10 @@ fn train(
     };
     let outcome = trainer.run(part.as_mut(), plan.resume, &mut on_event)?;
     progress.finish();
+    if let Some(model) = models.model.as_ref().filter(|_| outcome.stopped != Stopped::Asked) {
+        let state = state_of(outcome.steps, &part.state()?)?;
+        export(model, &common.training.encoder(model).trained, &state, plan.folder, ui)?;
+    }
     match outcome.stopped {
         Stopped::Asked => {
             let steps = outcome.steps;

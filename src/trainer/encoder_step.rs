@@ -122,17 +122,25 @@ impl TrainStep for EncoderStep {
     }
 
     fn restore(&mut self, steps: u64, state: &[Tensor]) -> Result<(), StepError> {
-        let tensors = state
-            .iter()
-            .map(|Tensor { name, dims, numbers }| match numbers {
-                Numbers::F32(numbers) if numbers.len() == dims.iter().product::<usize>() => {
-                    Ok((name.clone(), graph::Tensor::f32(dims, numbers.clone())))
-                }
-                _ => Err(StepError::State { what: format!("`{name}` has other numbers") }),
-            })
-            .collect::<Result<_, _>>()?;
-        self.step.restore(&State { step: steps, tensors }).map_err(failed)
+        self.step.restore(&state_of(steps, state)?).map_err(failed)
     }
+}
+
+/// A checkpoint's tensors as the state of a step.
+///
+/// # Errors
+/// [`StepError::State`] if they are of another kind of training.
+pub fn state_of(steps: u64, tensors: &[Tensor]) -> Result<State, StepError> {
+    let tensors = tensors
+        .iter()
+        .map(|Tensor { name, dims, numbers }| match numbers {
+            Numbers::F32(numbers) if numbers.len() == dims.iter().product::<usize>() => {
+                Ok((name.clone(), graph::Tensor::f32(dims, numbers.clone())))
+            }
+            _ => Err(StepError::State { what: format!("`{name}` has other numbers") }),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(State { step: steps, tensors })
 }
 
 fn texts<'a>(texts: &[BatchText<'a>]) -> Vec<Text<'a>> {

@@ -1,12 +1,13 @@
-//! A model folder with trained changes in it: the base's, whose graphs are written anew with changed weights.
+//! A trained model as a folder: the base's, whose graphs are written anew with changed weights.
 //!
 //! Invariant: a folder under its name is whole: it is made beside it and renamed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::step::{AdapterFile, ParseError};
+use super::step::{AdapterFile, Changed, ParseError, State};
 use crate::graph::{GraphWeights, Numeric, ReadError, WeightsError, bert_encoder};
 use crate::model::{
     Architecture, Identity, MANIFEST, Manifest, ModelFolder, OpenError, Precision, facts_of,
@@ -45,7 +46,16 @@ pub enum AdaptError {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// Makes a model folder at `place` of a base and an adapter, called `name`.
+/// What training changed.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// A little in every linear layer.
+    Adapter(&'a AdapterFile),
+    /// Whole weights, which stand in a state beside the optimizer's memory.
+    Weights(&'a State),
+}
+
+/// Makes a model folder at `place` of a base and what training changed, called `name`.
 ///
 /// # Errors
 /// [`AdaptError`].
@@ -54,7 +64,7 @@ pub enum AdaptError {
 /// Never: what is written as JSON is plain data.
 pub fn adapt(
     base: &ModelFolder,
-    adapter: &AdapterFile,
+    change: Change<'_>,
     name: &str,
     place: &Path,
 ) -> Result<ModelFolder, AdaptError> {
@@ -62,7 +72,9 @@ pub fn adapt(
         return Err(AdaptError::Exists { folder: place.to_owned() });
     }
     let given = base.fingerprint().as_str();
-    if adapter.base != given {
+    if let Change::Adapter(adapter) = change
+        && adapter.base != given
+    {
         return Err(AdaptError::Base { wanted: adapter.base.clone(), given: given.to_owned() });
     }
     let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -76,7 +88,7 @@ pub fn adapt(
     let scratch = scratch.map_err(io(parent))?;
     let made = scratch.path().join("model");
     fs::create_dir(&made).map_err(io(&made))?;
-    write(base, adapter, name, &made)?;
+    write(base, change, name, &made)?;
     fs::rename(&made, place).map_err(io(place))?;
     Ok(ModelFolder::open(place)?)
 }
@@ -84,7 +96,7 @@ pub fn adapt(
 /// Writes the files of a changed model into an empty folder.
 fn write(
     base: &ModelFolder,
-    adapter: &AdapterFile,
+    change: Change<'_>,
     name: &str,
     made: &Path,
 ) -> Result<(), AdaptError> {
@@ -94,7 +106,14 @@ fn write(
     let Some(Architecture::Bert(config)) = old.architecture else { return Err(foreign()) };
     let Some(int8_graph) = &old.int8_graph else { return Err(foreign()) };
     let weights = GraphWeights::open(&base.graph(Precision::F32), &config)?;
-    let changed = adapter.on(&weights);
+    let whole = match change {
+        Change::Adapter(_) => BTreeMap::new(),
+        Change::Weights(state) => state.weights(),
+    };
+    let changed = match change {
+        Change::Adapter(adapter) => adapter.on(&weights),
+        Change::Weights(_) => Changed::whole(&weights, &whole),
+    };
     bert_encoder(&config, &changed, Numeric::F32)?.save(made, &old.f32_graph).map_err(io)?;
     bert_encoder(&config, &changed, Numeric::Int8)?.save(made, int8_graph).map_err(io)?;
     let kept = old.files.keys().filter(|file| *file != ADAPTER && !made.join(file).exists());
@@ -102,25 +121,35 @@ fn write(
         let from = base.path().join(file);
         fs::copy(&from, made.join(file)).map_err(|source| AdaptError::Io { path: from, source })?;
     }
-    fs::write(made.join(ADAPTER), adapter.to_bytes()?).map_err(io)?;
     let mut manifest = Manifest {
         name: name.to_owned(),
-        adapter: Some(ADAPTER.to_owned()),
+        adapter: None,
         // Those of the base's vectors.
         language_means: None,
         ..old.clone()
     };
+    if let Change::Adapter(adapter) = change {
+        fs::write(made.join(ADAPTER), adapter.to_bytes()?).map_err(io)?;
+        manifest.adapter = Some(ADAPTER.to_owned());
+    }
     manifest.files.clear();
     for entry in fs::read_dir(made).map_err(io)? {
         let entry = entry.map_err(io)?;
         let facts = facts_of(&entry.path()).map_err(io)?;
         manifest.files.insert(entry.file_name().to_string_lossy().into_owned(), facts);
     }
+    // Weights lie beside a graph; whole ones are known by those, small changes by base and adapter.
+    let data = format!("{}.data", manifest.f32_graph);
+    let data = manifest.files.get(&data).unwrap_or(&manifest.files[&manifest.f32_graph]);
+    let weights = match change {
+        Change::Adapter(_) => base.fingerprint().as_str(),
+        Change::Weights(_) => &data.sha256,
+    };
     manifest.fingerprint = Identity {
         name,
-        weights_sha256: base.fingerprint().as_str(),
+        weights_sha256: weights,
         tokenizer_sha256: &manifest.files[&manifest.tokenizer].sha256,
-        adapter_sha256: Some(&manifest.files[ADAPTER].sha256),
+        adapter_sha256: manifest.files.get(ADAPTER).map(|file| file.sha256.as_str()),
         pooling: manifest.pooling,
         prefixes: &manifest.prefixes,
         token_limit: manifest.token_limit,

@@ -31,6 +31,14 @@ struct StateFacts {
 }
 
 impl State {
+    /// What is trained, without the optimizer's memory.
+    pub fn weights(&self) -> BTreeMap<String, Tensor> {
+        let is_weight =
+            |name: &str| !["first.", "second."].iter().any(|part| name.starts_with(part));
+        let weights = self.tensors.iter().filter(|(name, _)| is_weight(name));
+        weights.map(|(name, tensor)| (name.clone(), tensor.clone())).collect()
+    }
+
     /// The state as a safetensors file.
     ///
     /// # Errors
@@ -79,10 +87,6 @@ impl AdapterFile {
     /// Takes the changes out of a state. They are rounded to 16 bits here, so that a model does not change when it is
     /// written.
     pub fn new(state: &State, adapter: &Adapter, base: &str) -> Self {
-        let factors = state
-            .tensors
-            .iter()
-            .filter(|(name, _)| !name.starts_with("first.") && !name.starts_with("second."));
         let rounded = |tensor: &Tensor| {
             let round = |&x: &f32| f16::from_f32(x).to_f32();
             let numbers = tensor.as_f32().unwrap_or_default().iter().map(round).collect();
@@ -91,7 +95,11 @@ impl AdapterFile {
         Self {
             adapter: adapter.clone(),
             base: base.to_owned(),
-            factors: factors.map(|(name, tensor)| (name.clone(), rounded(tensor))).collect(),
+            factors: state
+                .weights()
+                .iter()
+                .map(|(name, tensor)| (name.clone(), rounded(tensor)))
+                .collect(),
         }
     }
 

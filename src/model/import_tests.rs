@@ -104,6 +104,56 @@ fn bert_and_xlm_r_in_any_precision_give_the_graph_of_their_weights() {
 }
 
 #[test]
+fn the_first_token_and_a_layer_after_it_are_built_as_labse_has_them() {
+    let folder = folder("bert", "", 0, Dtype::F32);
+    let write = |name: &str, json: serde_json::Value| {
+        let file = folder.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, json.to_string()).unwrap();
+    };
+    let module = |kind: &str, path: &str| {
+        json!({"type": format!("sentence_transformers.models.{kind}"), "path": path})
+    };
+    write(
+        "modules.json",
+        json!([
+            module("Transformer", ""),
+            module("Pooling", "1_Pooling"),
+            module("Dense", "2_Dense"),
+            module("Normalize", "3_Normalize"),
+        ]),
+    );
+    write("1_Pooling/config.json", json!({"pooling_mode_cls_token": true}));
+    let dense = |activation: &str| {
+        json!({"in_features": 32, "out_features": 64, "activation_function": activation})
+    };
+    write("2_Dense/config.json", dense("torch.nn.modules.activation.Tanh"));
+    let bytes = |name: &str, dims: &[usize]| -> Vec<u8> {
+        Drawn.tensor(name, dims).unwrap().iter().flat_map(|x| x.to_le_bytes()).collect()
+    };
+    let (weight, bias) = (bytes("dense.weight", &[64, 32]), bytes("dense.bias", &[64]));
+    let views = [
+        ("linear.weight", TensorView::new(Dtype::F32, vec![64, 32], &weight).unwrap()),
+        ("linear.bias", TensorView::new(Dtype::F32, vec![64], &bias).unwrap()),
+    ];
+    let bytes = safetensors::serialize(views, None).unwrap();
+    fs::write(folder.path().join("2_Dense").join(WEIGHTS), bytes).unwrap();
+
+    let (_place, model) = imported(folder.path()).unwrap();
+    let head = Head { pooling: Pooling::Cls, dense: Some(64) };
+    let wanted = tempfile::tempdir().unwrap();
+    let size = BertConfig { head, ..SIZE };
+    bert_encoder(&size, &Drawn, Numeric::F32).unwrap().save(wanted.path(), F32_GRAPH).unwrap();
+    let data = |folder: &Path| fs::read(folder.join(format!("{F32_GRAPH}.data"))).unwrap();
+    assert!(data(model.path()) == data(wanted.path()));
+    assert_eq!((model.dim().unwrap().get(), model.manifest().pooling), (64, Pooling::Cls));
+
+    write("2_Dense/config.json", dense("torch.nn.modules.activation.ReLU"));
+    let error = imported(folder.path()).unwrap_err();
+    assert!(matches!(error, ImportError::Unsupported { .. }), "{error}");
+}
+
+#[test]
 fn a_folder_with_a_graph_is_copied_with_what_it_needs() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("onnx")).unwrap();

@@ -21,7 +21,7 @@ const WEIGHTS: [f64; 11] = [0.5, 0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 1.
 const AP: Measure = Measure::AveragePrecision { level: NonZeroU32::MIN, cutoff: None };
 
 /// Which passages a topic searches. How far words can be trusted depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Scope {
     Own,
     Other,
@@ -75,7 +75,7 @@ impl<'a> WeightedRetriever<'a> {
         let groups: Vec<&str> =
             judged.iter().map(|topic| topic.group.as_ref().unwrap_or(&topic.id).as_str()).collect();
         let folds = folds(&groups, count, draws);
-        let mut of_language: BTreeMap<(&str, Scope), Vec<usize>> = BTreeMap::new();
+        let mut of_language: HashMap<(&str, Scope), Vec<usize>> = HashMap::new();
         for (at, topic) in judged.iter().enumerate() {
             let language = topic.language.as_deref().unwrap_or("");
             for &scope in values[at].keys() {
@@ -132,7 +132,7 @@ impl<'a> WeightedRetriever<'a> {
         topics: &[&Topic],
         collection: &Collection,
         threads: NonZeroUsize,
-    ) -> Result<Vec<BTreeMap<Scope, Vec<f64>>>, RetrieveError> {
+    ) -> Result<Vec<HashMap<Scope, Vec<f64>>>, RetrieveError> {
         let size = topics.len().div_ceil(threads.get()).max(1);
         let measure = |topics: &[&Topic]| -> Result<Vec<_>, RetrieveError> {
             topics.iter().map(|topic| self.of_topic(topic, collection)).collect()
@@ -152,7 +152,7 @@ impl<'a> WeightedRetriever<'a> {
         &self,
         topic: &Topic,
         collection: &Collection,
-    ) -> Result<BTreeMap<Scope, Vec<f64>>, RetrieveError> {
+    ) -> Result<HashMap<Scope, Vec<f64>>, RetrieveError> {
         let relevant = collection.qrels.of(&topic.id).filter(|(_, grade)| *grade > 0);
         let relevant: Vec<&str> = relevant.map(|(id, _)| id).collect();
         let mut pools: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
@@ -162,7 +162,7 @@ impl<'a> WeightedRetriever<'a> {
                 pools.entry(Some(language)).or_default().push(id);
             }
         }
-        let mut sums: BTreeMap<Scope, (f64, Vec<f64>)> = BTreeMap::new();
+        let mut sums: HashMap<Scope, (f64, Vec<f64>)> = HashMap::new();
         for (language, relevant) in pools {
             let pool = language.map_or(Pool::All, Pool::Language);
             let [words, meaning] = self.rankings(topic, pool)?;
@@ -175,7 +175,9 @@ impl<'a> WeightedRetriever<'a> {
             }
         }
         let means = sums.into_iter().map(|(scope, (count, mut sum))| {
-            sum.iter_mut().for_each(|value| *value /= count);
+            for value in &mut sum {
+                *value /= count;
+            }
             (scope, sum)
         });
         Ok(means.collect())

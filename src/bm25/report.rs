@@ -162,6 +162,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn as_written<S: Serializer>(analysis: &Analysis, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(analysis)
 }

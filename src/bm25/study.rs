@@ -86,6 +86,9 @@ impl CompareOptions {
 ///
 /// P-values are those of paired randomization tests, adjusted by Holm's method over all comparisons of the
 /// report: an analysis that is best of a dozen by chance is not significant.
+///
+/// # Panics
+/// Never, unless a thread of its own did.
 pub fn compare_analyses(
     collections: &[Collection],
     options: &CompareOptions,
@@ -214,7 +217,7 @@ impl<'a> Pool<'a> {
             K1.iter().flat_map(|&k1| B.iter().map(move |&b| Parameters { k1, b })).collect();
         let values: Vec<Vec<f64>> =
             grid.iter().map(|&parameters| analysed.values(self, parameters)).collect();
-        let groups: Vec<&str> = self.topics.iter().map(|judged| judged.group()).collect();
+        let groups: Vec<&str> = self.topics.iter().map(Judged::group).collect();
         let folds = folds(&groups, options.folds, options.draws);
         let CrossValidated { choices, values } = cross_validate(&values, &folds);
         ParameterRow {

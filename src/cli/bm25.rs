@@ -60,15 +60,15 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
         .folds(options.folds as usize)
         .threads(threads);
     let report = compare_analyses(&collections, &wanted, |language| {
-        ui.note(format_args!("{language} done"))
+        ui.note(format_args!("{language} done"));
     });
     if report.languages.is_empty() {
         bail!("no query has a relevant passage in its own language, of the languages asked for");
     }
     if options.json {
-        ui.json(&report)?
+        ui.json(&report)?;
     } else {
-        ui.line(report.to_string().trim_end())?
+        ui.line(report.to_string().trim_end())?;
     }
     Ok(())
 }

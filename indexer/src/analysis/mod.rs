@@ -37,7 +37,7 @@ const LONGEST_TERM: usize = 200;
 ///
 /// An index keeps the version that its terms were made by, so older indexes go on to be searched by
 /// theirs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Version {
     /// Stems where there is a stemmer, and pairs, in every language.
     First,

@@ -28,7 +28,7 @@ const LONGEST: u8 = 9;
 /// assert!("ngram1".parse::<Analysis>().is_err());
 /// # Ok::<(), AnalysisError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Analysis {
     /// Which spellings of a word meet.
     pub spelling: Spelling,
@@ -39,7 +39,7 @@ pub struct Analysis {
 }
 
 /// Which spellings of a word meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Spelling {
     /// Those that differ in nothing but compatibility forms, case, or marks that few texts write.
     Strict,
@@ -50,7 +50,7 @@ pub enum Spelling {
 }
 
 /// What becomes of a word between spaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Words {
     /// `word`: itself.
     Whole,
@@ -68,7 +68,7 @@ pub enum Words {
 }
 
 /// What becomes of a run of characters without spaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Runs {
     /// `pairs`: each two neighbours; a character that stands alone.
     Pairs,
@@ -81,7 +81,7 @@ pub enum Runs {
 }
 
 /// How many characters an n-gram or a prefix has: 2 to 9.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Gram(u8);
 
 impl Gram {

@@ -44,8 +44,9 @@ pub use input::{LineError, ReadError};
 pub use measure::{Cutoff, Level, Measure, MeasureError};
 pub use qrels::{Qrels, QrelsError};
 pub use report::{
-    Bar, BarError, ByTopic, ComparedLanguage, ComparedMean, Comparison, ComparisonError,
-    LanguageRow, Report, ReportError, RunReport, Scores, SettingsRow, Side,
+    Answer, AnswerHit, Bar, BarError, ByTopic, ComparedLanguage, ComparedMean, Comparison,
+    ComparisonError, Example, LanguageRow, Moved, PairRow, RecallAt, Report, ReportError,
+    RunReport, Scores, SettingsRow, Side,
 };
 pub use retriever::{RetrieveError, Retriever};
 pub use run::{Hit, Run, RunError, WriteError};

@@ -62,8 +62,17 @@ impl From<RunReport> for Report {
             measures,
             systems: vec![run],
             mean: scores.clone(),
-            languages: vec![LanguageRow { language, topics, passages: 0, scores, by_topic }],
+            languages: vec![LanguageRow {
+                language,
+                topics,
+                passages: 0,
+                scores,
+                by_topic,
+                recall: BTreeMap::new(),
+            }],
             settings: Vec::new(),
+            pairs: Vec::new(),
+            examples: Vec::new(),
         }
     }
 }

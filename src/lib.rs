@@ -16,6 +16,8 @@ pub mod encoder;
 pub mod graph;
 #[cfg(feature = "onnx")]
 pub mod model;
+#[cfg(feature = "cli")]
+mod report;
 
 pub use dense_eval as eval;
 pub use dense_indexer as indexer;

@@ -7,6 +7,7 @@ mod cli;
 mod golden;
 mod layering;
 mod optimize;
+mod report;
 #[cfg(feature = "onnx")]
 mod retrieval;
 #[cfg(feature = "onnx")]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use dense_eval::stats::Draws;
 use dense_eval::{
     ByLanguage, Collection, DenseRetriever, Evaluator, Measure, Missing, Pool, Qrels, Report,
     Retriever, RunReport, Settings, Topic, dense_settings, ranked_settings,
@@ -17,7 +18,9 @@ use ndarray::Array2;
 
 use super::compare;
 use super::models::ModelOptions;
+use super::report::{self, ReportFile};
 use super::ui::Ui;
+use crate::report::Question;
 use crate::retrievers::{Bm25Retriever, HybridRetriever, full_text, language_of};
 
 /// How many texts are handed to the encoder at once: enough to sort by length, little enough for
@@ -36,6 +39,7 @@ const RUN_DEPTH: usize = 1000;
 #[command(after_help = "Examples:
   tdense eval --data xquad-r
   tdense eval --data tydiqa-r --systems bm25,dense --measures AP,nDCG@10 --json
+  tdense eval --data xquad-r --report report.html
   tdense eval --run bm25.trec --qrels qrels.txt
   tdense eval compare old.json new.json")]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -71,6 +75,9 @@ pub(super) struct Options {
     /// One JSON object instead of tables, with the values of every topic
     #[arg(long)]
     json: bool,
+    /// Write what was found, with significance, to a page (.html), or as .md, .csv or .json
+    #[arg(long, value_name = "FILE")]
+    report: Option<ReportFile>,
     #[command(flatten)]
     model: ModelOptions,
 }
@@ -94,6 +101,9 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     if let Some(Instead::Compare(options)) = &options.instead {
         return compare::run(options, ui);
     }
+    if let Some(file) = &options.report {
+        file.check()?;
+    }
     match (&options.data, &options.run, &options.qrels) {
         (Some(data), ..) => measure_collections(data, options, ui),
         (None, Some(run), Some(qrels)) => score_run(run, qrels, options, ui),
@@ -101,8 +111,8 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     }
 }
 
-fn score_run(run: &Path, qrels: &Path, options: &Options, ui: Ui) -> anyhow::Result<()> {
-    let qrels = Qrels::read(qrels)?;
+fn score_run(run: &Path, judged: &Path, options: &Options, ui: Ui) -> anyhow::Result<()> {
+    let qrels = Qrels::read(judged)?;
     let missing = if options.answered_only { Missing::LeftOut } else { Missing::Zero };
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let evaluator = Evaluator::new(&qrels, &options.measures).missing(missing).threads(threads);
@@ -111,6 +121,10 @@ fn score_run(run: &Path, qrels: &Path, options: &Options, ui: Ui) -> anyhow::Res
         bail!("the run answers none of the topics that the qrels judge");
     }
     let (name, values) = (&scores.name, &scores.evaluation);
+    if let Some(file) = &options.report {
+        let report = RunReport::new(name, values).context("the qrels judge no topic")?;
+        write_report(file, &mut report.into(), &[run, judged], ui)?;
+    }
     let mean = values.mean().context("the qrels judge no topic")?;
     let named = values.measures().iter().map(ToString::to_string).zip(mean);
     if options.json {
@@ -148,8 +162,23 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
         measured.add_to(&mut report, encoder.as_deref())?;
         report.add_groups(collection);
     }
+    if let Some(file) = &options.report {
+        write_report(file, &mut report, &[data], ui)?;
+    }
     let shown = if options.json { report.to_json() } else { report.to_string() };
     Ok(ui.line(shown.trim_end())?)
+}
+
+fn write_report(
+    file: &ReportFile,
+    report: &mut Report,
+    data: &[&Path],
+    ui: Ui,
+) -> anyhow::Result<()> {
+    report.facts.extend(report::facts(data)?);
+    file.write(Question::about(report, Draws::new(report::SEED)))?;
+    ui.note(format_args!("report: {file}"));
+    Ok(())
 }
 
 /// One collection that is being measured.
@@ -182,7 +211,7 @@ impl Measured<'_> {
             })
             .transpose()?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let measures = &options.measures;
+        let measures = &self.measures();
         if let Some(bm25) = bm25.as_ref().filter(|_| wants(System::Bm25)) {
             let search = |topic: &Topic, pool: Pool<'_>| bm25.search(topic, pool, usize::MAX);
             let settings = ranked_settings(collection, measures, threads, search)?;
@@ -203,7 +232,29 @@ impl Measured<'_> {
             let settings = ranked_settings(collection, measures, threads, search)?;
             self.add(report, &hybrid, &settings)?;
         }
+        if options.report.is_some() {
+            let all = usize::MAX;
+            report::add_examples(report, collection, &|system, topic, pool| match (
+                system, &bm25, &dense,
+            ) {
+                ("bm25", Some(bm25), _) => bm25.search(topic, pool, all),
+                ("dense", _, Some(dense)) => dense.search(topic, pool, all),
+                (_, Some(bm25), Some(dense)) => {
+                    HybridRetriever::new(bm25, dense).search(topic, pool)
+                }
+                _ => Ok(Vec::new()),
+            })?;
+        }
         Ok(())
+    }
+
+    /// What is measured: what was asked for, and what a report draws beside it.
+    fn measures(&self) -> Vec<Measure> {
+        let mut measures = self.options.measures.clone();
+        if self.options.report.is_some() {
+            measures.extend(Report::recall_measures());
+        }
+        measures
     }
 
     fn add(
@@ -212,9 +263,14 @@ impl Measured<'_> {
         system: &dyn Retriever,
         settings: &Settings,
     ) -> anyhow::Result<()> {
+        let all = settings;
+        let settings = &all.select(&self.options.measures).expect("they are among those measured");
         report.add(system.name(), &self.by_language(settings))?;
         if self.is_multilingual() {
             report.add_settings(system.name(), settings)?;
+        }
+        if self.options.report.is_some() {
+            report.add_recall(system.name(), &self.by_language(all));
         }
         let Some(folder) = &self.options.save_run else { return Ok(()) };
         let file = folder.join(format!("{}.{}.trec", self.collection.name, system.name()));

@@ -16,6 +16,7 @@ mod models;
 mod open;
 mod optimize;
 mod repair;
+mod report;
 mod search;
 mod ui;
 mod verify;

@@ -127,7 +127,8 @@ impl Findings<'_> {
             self.name(versus.first)
         );
         draw(pixels(lines) * 40 + BELOW, |root| {
-            let digits = if farthest < 0.1 { 2 } else { 1 };
+            // Eleven marks at most: closer ends have marks that one digit does not tell apart.
+            let digits = if farthest < 0.5 { 2 } else { 1 };
             let mut chart = axes(root, -farthest..farthest, real(lines), &name, &|x| {
                 if x.abs() < 1e-9 { "0".to_owned() } else { format!("{x:+.digits$}") }
             })?;

@@ -89,7 +89,12 @@ impl Counts {
         if languages == 1 {
             return format!("{ahead} ranks better than {behind} ({test}).");
         }
-        let everywhere = if sure_losses == 0 { "" } else { " on average, but not everywhere" };
+        let everywhere = match (sure_wins, sure_losses) {
+            (0, 0) => " on average",
+            (_, 0) => "",
+            _ => " on average, but not everywhere",
+        };
+        let sure_wins = if sure_wins == 0 { "none".to_owned() } else { sure_wins.to_string() };
         let but = match sure_losses {
             0 => String::new(),
             _ => format!("; {behind} is significantly better in {sure_losses}"),

@@ -3,7 +3,7 @@
 //! Invariant: the file is whole or as it was before: it is written beside its place and then moved there.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
@@ -218,7 +218,10 @@ fn add_sums(path: &Path, base: &Path, sums: &mut BTreeMap<String, String>) -> an
         hash.update(&buffer[..read]);
     }
     let name = path.strip_prefix(base).unwrap_or(path).to_string_lossy().into_owned();
-    let sum = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut sum = String::new();
+    for byte in hash.finalize() {
+        write!(sum, "{byte:02x}").expect("a String takes all");
+    }
     sums.insert(name, sum);
     Ok(())
 }

@@ -40,12 +40,19 @@ pub(crate) struct Contender<'a> {
 }
 
 /// How much text there is of a language in the world, as far as that is known.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tier {
     /// Its place among the tiers, the richest first.
     pub(crate) place: u8,
     /// What it is called.
     pub(crate) name: String,
+}
+
+impl Tier {
+    /// What tiers are sorted by.
+    fn key(&self) -> (u8, &str) {
+        (self.place, &self.name)
+    }
 }
 
 /// Gives the tier of a language.

@@ -107,7 +107,10 @@ impl Findings<'_> {
         let tier = |compared: &ComparedLanguage| {
             let row = self.rows.iter().find(|row| row.language == compared.language);
             // Unknown ones come last.
-            row.and_then(|row| row.tier.clone()).map_or((1, None), |tier| (0, Some(tier)))
+            match row.and_then(|row| row.tier.as_ref()) {
+                Some(tier) => (false, tier.key()),
+                None => (true, (0, "no tier known")),
+            }
         };
         let mut tiers: BTreeMap<_, Vec<&ComparedLanguage>> = BTreeMap::new();
         for compared in &comparison.languages {
@@ -136,11 +139,10 @@ impl Findings<'_> {
                 PathElement::new(vec![(0.0, 0.0), (0.0, real(lines))], MUTED.stroke_width(3));
             chart.draw_series([zero])?;
             let mut y = real(lines) - 0.5;
-            for ((_, tier), mut languages) in tiers {
+            for ((_, (_, name)), mut languages) in tiers {
                 if self.has_tiers() {
-                    let name = tier.map_or_else(|| "no tier known".to_owned(), |tier| tier.name);
                     let (_, at) = chart.backend_coord(&(0.0, y));
-                    text(root, &name, (0, at), HPos::Left, MUTED)?;
+                    text(root, name, (0, at), HPos::Left, MUTED)?;
                     y -= 1.0;
                 }
                 languages.sort_by(|a, b| b.difference.total_cmp(&a.difference));

@@ -147,7 +147,7 @@ impl Findings<'_> {
             cells.extend([low, high].map(|end| difference(end, None)));
             cells.push(Cell::Number(p_value(compared.p), compared.p));
             cells.push(number(compared.p_of_t, p_value));
-            cells.push(number(compared.effect, |d| minus(format!("{d:+.2}"))));
+            cells.push(number(compared.effect, |d| minus(&format!("{d:+.2}"))));
             cells.push(number(compared.detectable, plain));
             cells
         });
@@ -310,7 +310,7 @@ impl Findings<'_> {
     pub(super) fn tiers(&self) -> Option<Table> {
         let versus = self.main()?;
         let mut tiers: Vec<_> = self.rows.iter().filter_map(|row| row.tier.as_ref()).collect();
-        tiers.sort_unstable();
+        tiers.sort_unstable_by(|a, b| a.key().cmp(&b.key()));
         tiers.dedup();
         let rows: Vec<_> = tiers
             .into_iter()
@@ -380,10 +380,10 @@ pub(super) fn plain(value: f64) -> String {
 
 /// With a true minus, so that both signs are as wide as a digit.
 pub(super) fn signed(value: f64) -> String {
-    minus(format!("{value:+.3}"))
+    minus(&format!("{value:+.3}"))
 }
 
-fn minus(written: String) -> String {
+fn minus(written: &str) -> String {
     written.replace('-', "−")
 }
 

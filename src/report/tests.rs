@@ -296,7 +296,7 @@ proptest! {
             });
         }
         let tiers = |language: &str| {
-            (tier && language.len() % 2 == 0).then(|| Tier { place: 1, name: "even".to_owned() })
+            (tier && language.len().is_multiple_of(2)).then(|| Tier { place: 1, name: "even".to_owned() })
         };
         let asked = Question::about(&report, Draws::new(1).rounds(20));
         if let Ok(findings) = Findings::new(asked, &tiers, NonZeroUsize::MIN) {

@@ -375,7 +375,8 @@ pub(super) fn sentence(caption: &str) -> String {
 }
 
 pub(super) fn plain(value: f64) -> String {
-    format!("{value:.3}")
+    // An empty sum of floats is -0; no reader wants to see that.
+    format!("{:.3}", value + 0.0)
 }
 
 /// With a true minus, so that both signs are as wide as a digit.

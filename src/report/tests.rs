@@ -228,6 +228,11 @@ fn every_score_has_its_topics_and_its_pool_beside_it_and_what_is_significant_a_m
 }
 
 #[test]
+fn no_score_is_less_than_nothing() {
+    assert_eq!([-0.0, 0.0, 0.5].map(tables::plain), ["0.000", "0.000", "0.500"]);
+}
+
+#[test]
 fn differences_are_averaged_within_a_tier() {
     let tier = |language: &str| match language {
         "de" => Some(Tier { place: 0, name: "high".to_owned() }),

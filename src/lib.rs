@@ -19,6 +19,8 @@ pub mod encoder;
 pub mod graph;
 #[cfg(feature = "onnx")]
 pub mod model;
+#[cfg(feature = "cli")]
+mod report;
 #[cfg(feature = "train")]
 pub mod trainer;
 

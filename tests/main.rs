@@ -8,6 +8,7 @@ mod cli;
 mod golden;
 mod layering;
 mod optimize;
+mod report;
 #[cfg(feature = "onnx")]
 mod retrieval;
 #[cfg(feature = "onnx")]

@@ -55,9 +55,9 @@ pub use measure::{Cutoff, Level, Measure, MeasureError};
 pub use opening::Opening;
 pub use qrels::{Qrels, QrelsError};
 pub use report::{
-    Bar, BarError, ByTopic, ComparedLanguage, ComparedMean, ComparedTier, Comparison,
-    ComparisonError, LanguageRow, Report, ReportError, RunReport, Scores, SettingsRow, Side,
-    TierDifference, TierRow, Tiers,
+    Answer, AnswerHit, Bar, BarError, ByTopic, ComparedLanguage, ComparedMean, ComparedTier,
+    Comparison, ComparisonError, Example, LanguageRow, Moved, PairRow, RecallAt, Report,
+    ReportError, RunReport, Scores, SettingsRow, Side, TierDifference, TierRow, Tiers,
 };
 pub use retriever::{RetrieveError, Retriever};
 pub use run::{Hit, Run, RunError, WriteError};

@@ -10,7 +10,9 @@ use dense_eval::{Bar, Comparison, Measure, Report, Side};
 use serde::Serialize;
 
 use super::error::BarsNotMet;
+use super::report::ReportFile;
 use super::ui::Ui;
+use crate::report::{Contender, Question};
 
 /// Compare two systems, models or dates, language by language, with significance.
 ///
@@ -49,6 +51,9 @@ pub(super) struct Options {
     /// JSON, one object for each pair of systems and measure, instead of tables
     #[arg(long)]
     json: bool,
+    /// Write the comparison to a page (.html), or as .md, .csv or .json
+    #[arg(long, value_name = "FILE")]
+    report: Option<ReportFile>,
 }
 
 /// A comparison and its bars as one JSON object.
@@ -68,11 +73,18 @@ struct Checked {
 }
 
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
+    if let Some(file) = &options.report {
+        file.check()?;
+    }
     let first = read(&options.first)?;
     let second = options.second.as_deref().map(read).transpose()?;
     let systems = systems(&first, second.as_ref(), &options.systems)?;
-    let second = second.as_ref().unwrap_or(&first);
     let draws = Draws::new(options.seed).rounds(options.rounds);
+    if let Some(file) = &options.report {
+        file.write(question(options, &first, second.as_ref(), &systems, draws)?)?;
+        ui.note(format_args!("report: {file}"));
+    }
+    let second = second.as_ref().unwrap_or(&first);
     let mut failed = Vec::new();
     let mut blank = false;
     for (of_first, of_second) in &systems {
@@ -105,6 +117,39 @@ fn read(file: &Path) -> anyhow::Result<Report> {
     let json = json.with_context(|| format!("{}: cannot be read", file.display()))?;
     Report::from_json(&json)
         .with_context(|| format!("{}: not what `tdense eval --json` writes", file.display()))
+}
+
+/// What a report of the comparison is about.
+fn question<'a>(
+    options: &Options,
+    first: &'a Report,
+    second: Option<&'a Report>,
+    systems: &'a [(String, String)],
+    draws: Draws,
+) -> anyhow::Result<Question<'a>> {
+    let file =
+        |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let mut sources = vec![(String::new(), first)];
+    let mut title = first.collection.clone();
+    if let (Some(second), Some(path)) = (second, &options.second) {
+        let of_first = format!("A: {}", file(&options.first));
+        sources = vec![(of_first, first), (format!("B: {}", file(path)), second)];
+        if second.collection != title {
+            title = format!("{title} and {}", second.collection);
+        }
+    }
+    let mut contenders = Vec::new();
+    let mut pairs = Vec::new();
+    for (of_first, of_second) in systems {
+        pairs.push((contenders.len(), contenders.len() + 1));
+        let sides = [(of_first, first, "A"), (of_second, second.unwrap_or(first), "B")];
+        contenders.extend(sides.map(|(system, report, side)| {
+            let name = if second.is_some() { format!("{system} ({side})") } else { system.clone() };
+            Contender { name, report, system }
+        }));
+    }
+    let measures = measures(options, first)?;
+    Ok(Question { title, sources, contenders, pairs, measures, draws })
 }
 
 /// Which systems are compared: of the first results, and of the second.

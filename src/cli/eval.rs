@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use dense_eval::stats::Draws;
 use dense_eval::{Evaluator, Measure, Missing, NTREX_SUBSET, Opening, Qrels, Report, RunReport};
 
 use super::debias::Debias;
 use super::measured::Measured;
 use super::models::ModelOptions;
+use super::report::{self, ReportFile};
 use super::ui::Ui;
 use super::{bm25, compare};
 use crate::fusion::Normalization;
+use crate::report::Question;
 
 /// The languages that stand for 24 of NTREX.
 const TIERS: &str = "tiers";
@@ -29,6 +32,7 @@ const TIERS: &str = "tiers";
   tdense eval --data xquad-r
   tdense eval --data tydiqa-r --systems bm25,dense --measures AP,nDCG@10 --json
   tdense eval --data xquad-r --systems bm25,hybrid,weighted --detect
+  tdense eval --data xquad-r --report report.html
   tdense eval --run bm25.trec --qrels qrels.txt
   tdense eval compare old.json new.json
   tdense eval bm25 --data xquad-r")]
@@ -90,6 +94,9 @@ pub(super) struct Options {
     /// passages or queries
     #[arg(long, value_name = "N", default_value_t = 0, requires = "debias")]
     pub(super) components: usize,
+    /// Write what was found, with significance, to a page (.html), or as .md, .csv or .json
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<ReportFile>,
     #[command(flatten)]
     pub(super) model: ModelOptions,
 }
@@ -120,6 +127,9 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
         Some(Instead::Bm25(options)) => return bm25::run(options, ui),
         None => {}
     }
+    if let Some(file) = &options.report {
+        file.check()?;
+    }
     match (&options.data, &options.run, &options.qrels) {
         (Some(data), ..) => measure_collections(data, options, ui),
         (None, Some(run), Some(qrels)) => score_run(run, qrels, options, ui),
@@ -127,9 +137,9 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     }
 }
 
-fn score_run(run: &Path, qrels: &Path, options: &Options, ui: Ui) -> anyhow::Result<()> {
+fn score_run(run: &Path, judged: &Path, options: &Options, ui: Ui) -> anyhow::Result<()> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let qrels = Qrels::read_on(qrels, threads)?;
+    let qrels = Qrels::read_on(judged, threads)?;
     let missing = if options.answered_only { Missing::LeftOut } else { Missing::Zero };
     let evaluator = Evaluator::new(&qrels, &options.measures).missing(missing).threads(threads);
     let scores = evaluator.read_run(run)?;
@@ -138,6 +148,10 @@ fn score_run(run: &Path, qrels: &Path, options: &Options, ui: Ui) -> anyhow::Res
     }
     let (name, values) = (&scores.name, &scores.evaluation);
     let mean = values.mean().context("the qrels judge no topic")?;
+    if let Some(file) = &options.report {
+        let report = RunReport::new(name, values).context("the qrels judge no topic")?;
+        write_report(file, &mut report.into(), &[run, judged], ui)?;
+    }
     let named = values.measures().iter().map(ToString::to_string).zip(mean);
     if options.json {
         let report = RunReport::new(name, values).context("the qrels judge no topic")?;
@@ -179,6 +193,21 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
         Measured::new(collection, options, ui).add_to(&mut report, encoder.as_deref())?;
         report.add_groups(collection);
     }
+    if let Some(file) = &options.report {
+        write_report(file, &mut report, &[data], ui)?;
+    }
     let shown = if options.json { report.to_json() } else { report.to_string() };
     Ok(ui.line(shown.trim_end())?)
+}
+
+fn write_report(
+    file: &ReportFile,
+    report: &mut Report,
+    data: &[&Path],
+    ui: Ui,
+) -> anyhow::Result<()> {
+    report.facts.extend(report::facts(data)?);
+    file.write(Question::about(report, Draws::new(report::SEED)))?;
+    ui.note(format_args!("report: {file}"));
+    Ok(())
 }

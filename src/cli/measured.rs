@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use anyhow::Context;
 use dense_eval::stats::Draws;
 use dense_eval::{
-    ByLanguage, Collection, DenseRetriever, Hit, Pool, Report, RetrieveError, Retriever, Settings,
-    Topic, dense_settings, ranked_settings,
+    ByLanguage, Collection, DenseRetriever, Hit, Measure, Pool, Report, RetrieveError, Retriever,
+    Settings, Topic, dense_settings, ranked_settings,
 };
 use dense_indexer::Analyzers;
 use dense_plugin::Encoder;
@@ -16,6 +16,7 @@ use ndarray::Array2;
 
 use super::debias::Encoded;
 use super::eval::{Options, System};
+use super::report;
 use super::ui::Ui;
 use super::vectors::Texts;
 use crate::retrievers::{Bm25Retriever, DetectingRetriever, HybridRetriever};
@@ -67,7 +68,9 @@ impl<'a> Measured<'a> {
                 self.add_ranked(report, &detecting, |topic, pool| detecting.search(topic, pool))?;
             }
         }
-        let Some(vectors) = vectors else { return Ok(()) };
+        let Some(vectors) = vectors else {
+            return self.add_examples(report, bm25.as_ref(), None);
+        };
         if wants(System::Dense) {
             self.add_dense(report, "dense", &vectors.queries, &vectors.passages)?;
         }
@@ -76,12 +79,42 @@ impl<'a> Measured<'a> {
                 vectors.without_means(debias, options.components, &options.model)?;
             self.add_dense(report, debias.system(), &queries, &passages)?;
         }
+        let (queries, passages) = (vectors.queries.view(), vectors.passages.view());
+        let dense = DenseRetriever::new("dense", queries, passages, collection)?;
         if let Some(bm25) = bm25.as_ref().filter(|_| fuses) {
-            let (queries, passages) = (vectors.queries.view(), vectors.passages.view());
-            let dense = DenseRetriever::new("dense", queries, passages, collection)?;
             self.add_fused(report, bm25, &dense)?;
         }
-        Ok(())
+        self.add_examples(report, bm25.as_ref(), Some(&dense))
+    }
+
+    /// What a report shows of single queries. Of systems that are fused otherwise it shows none.
+    fn add_examples<'b>(
+        &self,
+        report: &mut Report,
+        bm25: Option<&'b Bm25Retriever>,
+        dense: Option<&'b DenseRetriever<'b>>,
+    ) -> anyhow::Result<()> {
+        if self.options.report.is_none() {
+            return Ok(());
+        }
+        let search = |system: &str, topic: &Topic, pool: Pool<'_>| match (system, bm25, dense) {
+            ("bm25", Some(bm25), _) => bm25.search(topic, pool, usize::MAX),
+            ("dense", _, Some(dense)) => dense.search(topic, pool, usize::MAX),
+            ("hybrid", Some(bm25), Some(dense)) => {
+                HybridRetriever::new(bm25, dense).search(topic, pool)
+            }
+            _ => Ok(Vec::new()),
+        };
+        report::add_examples(report, self.collection, &search)
+    }
+
+    /// What is measured: what was asked for, and what a report draws beside it.
+    fn measures(&self) -> Vec<Measure> {
+        let mut measures = self.options.measures.clone();
+        if self.options.report.is_some() {
+            measures.extend(Report::recall_measures());
+        }
+        measures
     }
 
     fn add_dense(
@@ -92,8 +125,8 @@ impl<'a> Measured<'a> {
         passages: &Array2<f32>,
     ) -> anyhow::Result<()> {
         let (queries, passages) = (queries.view(), passages.view());
-        let (collection, measures) = (self.collection, &self.options.measures);
-        let settings = dense_settings(queries, passages, collection, measures, self.threads)?;
+        let (collection, measures) = (self.collection, self.measures());
+        let settings = dense_settings(queries, passages, collection, &measures, self.threads)?;
         let dense = DenseRetriever::new(name, queries, passages, collection)?;
         self.add(report, &dense, &settings)
     }
@@ -134,8 +167,8 @@ impl<'a> Measured<'a> {
         system: &dyn Retriever,
         search: impl Fn(&Topic, Pool<'_>) -> Result<Vec<Hit>, RetrieveError> + Sync,
     ) -> anyhow::Result<()> {
-        let measures = &self.options.measures;
-        let settings = ranked_settings(self.collection, measures, self.threads, search)?;
+        let measures = self.measures();
+        let settings = ranked_settings(self.collection, &measures, self.threads, search)?;
         self.add(report, system, &settings)
     }
 
@@ -145,9 +178,14 @@ impl<'a> Measured<'a> {
         system: &dyn Retriever,
         settings: &Settings,
     ) -> anyhow::Result<()> {
-        report.add(system.name(), &self.by_language(settings))?;
+        let all = settings;
+        let settings = all.select(&self.options.measures).context("a measure was not measured")?;
+        report.add(system.name(), &self.by_language(&settings))?;
         if self.is_multilingual() {
-            report.add_settings(system.name(), settings)?;
+            report.add_settings(system.name(), &settings)?;
+        }
+        if self.options.report.is_some() {
+            report.add_recall(system.name(), &self.by_language(all));
         }
         let Some(folder) = &self.options.save_run else { return Ok(()) };
         let file = folder.join(format!("{}.{}.trec", self.collection.name, system.name()));

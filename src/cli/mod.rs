@@ -21,6 +21,7 @@ mod models;
 mod open;
 mod optimize;
 mod repair;
+mod report;
 mod search;
 #[cfg(feature = "train")]
 mod train;

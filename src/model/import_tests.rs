@@ -111,9 +111,7 @@ fn the_first_token_and_a_layer_after_it_are_built_as_labse_has_them() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, json.to_string()).unwrap();
     };
-    let module = |kind: &str, path: &str| {
-        json!({"type": format!("sentence_transformers.models.{kind}"), "path": path})
-    };
+    let module = |kind: &str, path: &str| json!({"type": format!("sentence_transformers.models.{kind}"), "path": path});
     write(
         "modules.json",
         json!([
@@ -124,9 +122,7 @@ fn the_first_token_and_a_layer_after_it_are_built_as_labse_has_them() {
         ]),
     );
     write("1_Pooling/config.json", json!({"pooling_mode_cls_token": true}));
-    let dense = |activation: &str| {
-        json!({"in_features": 32, "out_features": 64, "activation_function": activation})
-    };
+    let dense = |activation: &str| json!({"in_features": 32, "out_features": 64, "activation_function": activation});
     write("2_Dense/config.json", dense("torch.nn.modules.activation.Tanh"));
     let bytes = |name: &str, dims: &[usize]| -> Vec<u8> {
         Drawn.tensor(name, dims).unwrap().iter().flat_map(|x| x.to_le_bytes()).collect()

@@ -4,6 +4,7 @@
 
 mod bar;
 mod comparison;
+mod detail;
 mod run;
 mod text;
 mod tiers;
@@ -19,13 +20,15 @@ use crate::settings::Settings;
 
 pub use bar::{Bar, BarError};
 pub use comparison::{ComparedLanguage, ComparedMean, Comparison, ComparisonError, Side};
+pub use detail::{Answer, AnswerHit, Example, Moved, PairRow, RecallAt};
 pub use run::RunReport;
 pub use tiers::{ComparedTier, TierDifference, TierRow, Tiers};
 
 /// The scores of several systems, by language and by setting.
 ///
 /// As JSON it is one object with stable keys: `collection`, `facts`, `measures`, `systems`,
-/// `languages`, `mean`, `by_tier` (where the tiers of two languages are known), `settings`. [`Display`](std::fmt::Display) prints the tables.
+/// `languages`, `mean`, `by_tier` (where the tiers of two languages are known), `settings`, and where they are known `pairs`
+/// and `examples`. [`Display`](std::fmt::Display) prints the tables.
 ///
 /// ```
 /// # use tantivy_dense_eval::{Collection, Measure, Qrels, Report, Run, Topic, by_language, evaluate};
@@ -56,6 +59,10 @@ pub struct Report {
     #[serde(rename = "by_tier", default, skip_serializing_if = "Tiers::is_empty")]
     tiers: Tiers,
     settings: Vec<SettingsRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pairs: Vec<PairRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    examples: Vec<Example>,
 }
 
 /// The value of each measure, by its name.
@@ -75,6 +82,9 @@ pub struct LanguageRow {
     /// What the scores are means of.
     #[serde(default, skip_serializing_if = "ByTopic::is_empty")]
     pub by_topic: ByTopic,
+    /// Recall by depth, by system. Empty if it was not asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recall: BTreeMap<String, Vec<RecallAt>>,
 }
 
 /// Values topic by topic: all lists are in the order of `ids`.
@@ -146,6 +156,8 @@ impl Report {
             mean: BTreeMap::new(),
             tiers: Tiers::default(),
             settings: Vec::new(),
+            pairs: Vec::new(),
+            examples: Vec::new(),
         }
     }
 
@@ -183,7 +195,8 @@ impl Report {
                 let (topics, passages) = (new.topics, new.passages);
                 let language = language.to_owned();
                 let (scores, by_topic) = (BTreeMap::new(), ByTopic::default());
-                let row = LanguageRow { language, topics, passages, scores, by_topic };
+                let recall = BTreeMap::new();
+                let row = LanguageRow { language, topics, passages, scores, by_topic, recall };
                 self.languages.insert(at, row);
                 at
             });
@@ -242,10 +255,11 @@ impl Report {
         }
     }
 
-    /// Adds one system's means in the three settings.
+    /// Adds one system's means in the three settings, and those of each pair of languages.
     ///
     /// # Errors
-    /// [`ReportError`] if the measures are others, or the system has settings already.
+    /// [`ReportError`] if the measures are others, the system has settings already, or another system was
+    /// measured on more or fewer topics or passages of a pair.
     pub fn add_settings(&mut self, system: &str, settings: &Settings) -> Result<(), ReportError> {
         if settings.measures() != self.measures {
             return Err(ReportError::Measures { system: system.to_owned() });
@@ -253,6 +267,7 @@ impl Report {
         if self.settings.iter().any(|row| row.system == system) {
             return Err(ReportError::SettingsTwice { system: system.to_owned() });
         }
+        self.add_pairs(system, settings)?;
         self.name(system);
         let (mono, cross, multi) =
             (settings.mono_mean(), settings.cross_mean(), settings.multi_mean());

@@ -62,9 +62,18 @@ impl From<RunReport> for Report {
             measures,
             systems: vec![run],
             mean: scores.clone(),
-            languages: vec![LanguageRow { language, topics, passages: 0, scores, by_topic }],
+            languages: vec![LanguageRow {
+                language,
+                topics,
+                passages: 0,
+                scores,
+                by_topic,
+                recall: BTreeMap::new(),
+            }],
             tiers: Tiers::default(),
             settings: Vec::new(),
+            pairs: Vec::new(),
+            examples: Vec::new(),
         }
     }
 }

@@ -71,6 +71,46 @@ impl Settings {
         &self.cross
     }
 
+    /// Every pair of languages that was measured: that of the topics, that of the passages, which may be
+    /// the same, and the values.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str, &Evaluation)> {
+        let own = self
+            .mono
+            .iter()
+            .map(|(language, values)| (language.as_str(), language.as_str(), values));
+        let others = self.cross.iter();
+        own.chain(others.map(|((from, to), values)| (from.as_str(), to.as_str(), values)))
+    }
+
+    /// How many passages are in a language.
+    pub fn pool(&self, language: &str) -> usize {
+        self.pools.get(language).copied().unwrap_or(0)
+    }
+
+    /// The same by some of the measures alone, in the order in which they are named here; `None` if one of
+    /// them was not measured.
+    pub fn select(&self, measures: &[Measure]) -> Option<Self> {
+        let at = |wanted| self.measures.iter().position(|measure| measure == wanted);
+        let places: Vec<usize> = measures.iter().map(at).collect::<Option<_>>()?;
+        let select = |all: &Evaluation| {
+            let mut some = Evaluation::new(measures);
+            for (topic, values) in all.iter() {
+                some.insert(topic, places.iter().map(|&at| values[at]).collect());
+            }
+            some
+        };
+        Some(Self {
+            measures: measures.to_vec(),
+            pools: self.pools.clone(),
+            passages: self.passages,
+            mono: self.mono.iter().map(|(key, all)| (key.clone(), select(all))).collect(),
+            cross: self.cross.iter().map(|(key, all)| (key.clone(), select(all))).collect(),
+            multi: self.multi.iter().map(|(key, all)| (key.clone(), select(all))).collect(),
+            distances: self.distances.clone(),
+            own_shares: self.own_shares.clone(),
+        })
+    }
+
     /// All passages, by the language of the topic; topics without a language stand under the name of
     /// the collection. For a collection of one language this is all there is to measure.
     pub fn multi(&self) -> &BTreeMap<String, Evaluation> {
@@ -95,7 +135,7 @@ impl Settings {
 
     /// Means of the monolingual setting by language, with the size of each language's pool.
     pub fn mono_by_language(&self) -> ByLanguage {
-        self.table(&self.mono, |language| self.pools.get(language).copied().unwrap_or(0))
+        self.table(&self.mono, |language| self.pool(language))
     }
 
     /// Means of the multilingual setting by the language of the topics.

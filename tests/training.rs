@@ -1,4 +1,4 @@
-//! Training steps in ONNX Runtime against PyTorch's (`fixtures/make/training.py`), and what holds for any step.
+//! Training steps in ONNX Runtime against `PyTorch`'s (`fixtures/make/training.py`), and what holds for any step.
 
 #![expect(clippy::unwrap_used, reason = "clippy.toml allows it in test functions alone")]
 #![expect(

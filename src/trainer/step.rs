@@ -14,149 +14,32 @@
 //! Source: Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup" (2021) for cached
 //! gradients; Hu et al., "`LoRA`" (2021) for low-rank changes.
 
+mod batch;
 mod chunks;
+mod config;
+mod error;
 mod graphs;
 mod program;
 mod state;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use ndarray::Array2;
 use ort::value::{DynValue, Tensor as OrtTensor};
-use serde::{Deserialize, Serialize};
 
-use crate::encoder::{Device, Runtime, RuntimeError};
-use crate::graph::{
-    AdamW, BertConfig, ContrastiveLoss, Distillation, Fed, GradientError, GraphWeights, ReadError,
-    Rows, Tensor, Weights, WeightsError, merge,
-};
+use crate::encoder::Runtime;
+use crate::graph::{AdamW, BertConfig, GraphWeights, Rows, Tensor, Weights, merge};
 use crate::model::{Architecture, ModelFolder, Precision};
+use batch::targets;
 use chunks::{Chunk, chunks};
+use config::check;
 use graphs::Graphs;
 use program::{Program, Values, scalar, tensor};
 
+pub use batch::{Batch, StepReport, Targets};
+pub use config::{Adapter, StepConfig, Trained};
+pub use error::StepError;
 pub use state::{AdapterFile, Changed, ParseError, State};
-
-/// Which weights are trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trained {
-    /// A change of low rank to each linear layer of the encoder.
-    LowRank(Adapter),
-    /// All weights but the word embeddings.
-    AllButWords,
-    /// All weights.
-    All,
-}
-
-/// Low-rank changes: `weight + alpha / rank * a * b`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Adapter {
-    /// Columns of `a`, rows of `b`.
-    pub rank: usize,
-    /// How much the change counts, in units of the rank.
-    pub alpha: f64,
-    /// Which of the encoder's layers are changed, from 0; none given: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub layers: Option<Vec<usize>>,
-}
-
-impl Default for Adapter {
-    fn default() -> Self {
-        Self { rank: 16, alpha: 32.0, layers: None }
-    }
-}
-
-impl Adapter {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small")]
-    fn scale(&self) -> f32 {
-        (self.alpha / self.rank as f64) as f32
-    }
-}
-
-/// How steps are made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StepConfig {
-    /// Which weights are trained. Default: low-rank changes of rank 16 to all layers.
-    pub trained: Trained,
-    /// What cosines are divided by in the loss. Default: 0.03.
-    pub temperature: f32,
-    /// Whether passages look for their queries as well. Default: yes.
-    pub symmetrical: bool,
-    /// Shorter vectors that are trained beside whole ones. Default: none.
-    pub matryoshka: Vec<usize>,
-    /// Terms that hold the model near another's vectors. Default: none.
-    pub distillation: Distillation,
-    /// The optimizer's settings.
-    pub optimizer: AdamW,
-    /// How many threads a run uses; 0: as many as the machine runs at once. Default: 0.
-    pub threads: usize,
-    /// Where the graphs run.
-    pub device: Device,
-    /// Most tokens that are encoded together, padding included. Default: 1,024.
-    pub chunk_tokens: usize,
-    /// For how many tokens what backward reads is kept; the rest is made again. Default: 16,384.
-    pub kept_tokens: usize,
-}
-
-impl Default for StepConfig {
-    fn default() -> Self {
-        Self {
-            trained: Trained::LowRank(Adapter::default()),
-            temperature: 0.03,
-            symmetrical: true,
-            matryoshka: Vec::new(),
-            distillation: Distillation::default(),
-            optimizer: AdamW::default(),
-            threads: 0,
-            device: Device::default(),
-            chunk_tokens: 1024,
-            kept_tokens: 16_384,
-        }
-    }
-}
-
-/// Texts that are compared with each other, as token ids.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Batch {
-    /// What is asked.
-    pub queries: Vec<Vec<u32>>,
-    /// Passage `i` answers query `i`; passages past the queries are further negatives.
-    pub passages: Vec<Vec<u32>>,
-    /// `[queries, passages]`: whether a passage counts in a query's softmax. The answer itself always does.
-    pub allowed: Array2<bool>,
-    /// What distillation holds on to, if any is wanted.
-    pub targets: Targets,
-}
-
-/// Another model's vectors of the batch's texts.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Targets {
-    /// The vectors, of length 1, by query; none: this query has no target.
-    pub queries: Vec<Option<Vec<f32>>>,
-    /// The same by passage.
-    pub passages: Vec<Option<Vec<f32>>>,
-    /// `[queries, passages]` cosines; none: this batch is held to none.
-    pub similarities: Option<Array2<f32>>,
-}
-
-/// What a step found.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepReport {
-    /// Which step it was, from 1.
-    pub step: u64,
-    /// The loss before the update.
-    pub loss: f32,
-    /// The length of all gradients together, before clipping.
-    pub gradient_norm: f32,
-    /// For which share of the queries the answer was nearer than all allowed passages.
-    pub accuracy: f64,
-    /// Tokens encoded, without and with padding.
-    pub tokens: usize,
-    /// The same with padding.
-    pub padded_tokens: usize,
-}
 
 /// A model in training.
 #[derive(Debug)]
@@ -479,10 +362,10 @@ impl OnnxStep {
         ];
         let distillation = self.config.distillation;
         if distillation.vectors > 0.0 {
-            let (targets, weights) = targets(&batch.targets.queries, queries, dim);
-            host.extend([("query_targets", targets), ("query_weights", weights)]);
-            let (targets, weights) = self::targets(&batch.targets.passages, passages, dim);
-            host.extend([("passage_targets", targets), ("passage_weights", weights)]);
+            let (rows, weights) = targets(&batch.targets.queries, queries, dim);
+            host.extend([("query_targets", rows), ("query_weights", weights)]);
+            let (rows, weights) = targets(&batch.targets.passages, passages, dim);
+            host.extend([("passage_targets", rows), ("passage_weights", weights)]);
         }
         if distillation.similarities > 0.0 {
             let held = f32::from(u8::from(batch.targets.similarities.is_some()));
@@ -591,67 +474,11 @@ struct Found {
     accuracy: f64,
 }
 
-fn check(config: &StepConfig, bert: &BertConfig) -> Result<(), StepError> {
-    let fail = |reason: String| Err(StepError::Settings { reason });
-    if !(config.temperature > 0.0 && config.temperature.is_finite()) {
-        return fail(format!("temperature must be above 0, got {}", config.temperature));
-    }
-    if config.chunk_tokens == 0 {
-        return fail("chunk_tokens must be at least 1, got 0".to_owned());
-    }
-    if let Some(dim) = config.matryoshka.iter().find(|&&dim| dim == 0 || dim > bert.dim()) {
-        return fail(format!("a Matryoshka dim must be 1 to {}, got {dim}", bert.dim()));
-    }
-    if let Trained::LowRank(Adapter { rank, layers, .. }) = &config.trained {
-        if *rank == 0 {
-            return fail("rank must be at least 1, got 0".to_owned());
-        }
-        let layers = layers.as_deref().unwrap_or(&[0]);
-        if layers.is_empty() {
-            return fail("no layer is trained".to_owned());
-        }
-        if let Some(layer) = layers.iter().find(|&&layer| layer >= bert.layers) {
-            return fail(format!("layer {layer} is none of {}, which count from 0", bert.layers));
-        }
-    }
-    Ok(())
-}
-
-fn loss_of(config: &StepConfig, bert: &BertConfig) -> ContrastiveLoss {
-    ContrastiveLoss {
-        dim: bert.dim(),
-        temperature: config.temperature,
-        symmetrical: config.symmetrical,
-        matryoshka: config.matryoshka.clone(),
-        distillation: config.distillation,
-    }
-}
-
-fn fed_of(trained: &Trained) -> Fed {
-    match trained {
-        Trained::LowRank(_) => Fed::LinearLayers,
-        Trained::AllButWords => Fed::AllButWords,
-        Trained::All => Fed::All,
-    }
-}
-
 /// What the mean of moments so far lacks, at step `step`.
 fn correction(beta: f64, step: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "past 2^53 steps it is 1 all the same")]
     let power = beta.powf(step as f64);
     1.0 - power
-}
-
-/// Target vectors, and 1 for each text that has one.
-fn targets(side: &[Option<Vec<f32>>], texts: usize, dim: usize) -> (Tensor, Tensor) {
-    let (mut rows, mut weights) = (vec![0.0; texts * dim], vec![0.0; texts]);
-    for (at, target) in side.iter().enumerate() {
-        if let Some(target) = target {
-            rows[at * dim..(at + 1) * dim].copy_from_slice(target);
-            weights[at] = 1.0;
-        }
-    }
-    (Tensor::f32(&[texts, dim], rows), Tensor::f32(&[texts, 1], weights))
 }
 
 /// Puts a chunk's rows to their places.
@@ -668,63 +495,4 @@ fn scatter(
         all[text * dim..(text + 1) * dim].copy_from_slice(row);
     }
     Ok(())
-}
-
-/// Why a model cannot be trained, or a step failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "each message explains its fields")]
-pub enum StepError {
-    /// The folder says not what it holds.
-    #[error("{folder}: does not say how large its model is, so it cannot be trained; `tdense model import` makes a folder that does", folder = folder.display())]
-    Architecture { folder: PathBuf },
-    /// Settings contradict each other, or the model.
-    #[error("{reason}")]
-    Settings { reason: String },
-    /// Its weights cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Its weights make no encoder.
-    #[error("the weights make no encoder")]
-    Weights(#[from] WeightsError),
-    /// The graph has an operator without a rule.
-    #[error("the training graph cannot be written")]
-    Gradient(#[from] GradientError),
-    /// ONNX Runtime, or a graph, cannot be opened.
-    #[error(transparent)]
-    Runtime(#[from] RuntimeError),
-    /// ONNX Runtime failed.
-    #[error("ONNX Runtime failed in {graph}; if memory ran out, lower chunk_tokens or kept_tokens")]
-    Run { graph: &'static str, source: ort::Error },
-    /// The word embeddings' file is gone or was cut.
-    #[error("the word embeddings cannot be read")]
-    Words { source: std::io::Error },
-    /// There is nothing to compare.
-    #[error("a batch needs at least one query, and a passage for each")]
-    Empty,
-    /// The matrix belongs to another batch.
-    #[error("`allowed` is {rows} x {columns} where {queries} queries meet {passages} passages")]
-    Allowed { rows: usize, columns: usize, queries: usize, passages: usize },
-    /// A query's own passage is no answer.
-    #[error("query {query} may not see its own passage")]
-    OwnAnswer { query: usize },
-    /// Targets are absent, or belong to another batch.
-    #[error("the batch's target {what} are absent, or do not fit it")]
-    Targets { what: &'static str },
-    /// A text is empty or too long.
-    #[error("a text has {found} tokens; 1 to {limit} are possible")]
-    Length { found: usize, limit: usize },
-    /// A text was made with another tokenizer.
-    #[error("token {id} is none of the model's {vocabulary}; was another tokenizer used?")]
-    Token { id: u32, vocabulary: usize },
-    /// The model left the numbers.
-    #[error(
-        "the {what} at step {step} is no finite number; lower the learning rate, and go on from the last checkpoint"
-    )]
-    NotFinite { what: &'static str, step: u64 },
-    /// The state is that of other settings.
-    #[error(
-        "the state has no tensor `{name}` of the size wanted; was it made with other settings?"
-    )]
-    State { name: String },
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-use super::{Adapter, StepConfig, StepError, Trained, fed_of, loss_of};
+use super::StepError;
+use super::config::{Adapter, StepConfig, Trained, fed_of, loss_of};
 use crate::graph::{
     Axis, BertConfig, ElementType, GraphBuilder, Halves, LowRank, Parameter, Tensor, Trainable,
     TrainingEncoder, Weights, adamw, bert_for_training,

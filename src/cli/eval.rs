@@ -24,7 +24,7 @@ const TIERS: &str = "tiers";
 /// Measure how well BM25, dense and hybrid search rank, language by language.
 ///
 /// The data is a BEIR folder (`corpus.jsonl`, `queries.jsonl`, `qrels/test.tsv`), a folder of such
-/// folders, XQuAD-R's or MLQA-R's JSON files, NTREX-128, MIRACL or Mr. TyDi as their authors publish
+/// folders, XQuAD-R's or MLQA-R's JSON files, NTREX-128, MIRACL or `Mr. TyDi` as their authors publish
 /// them, or tables (`corpus.tsv`, `queries.tsv`, `qrels.tsv`). A collection in several languages is
 /// measured in each language apart, across each pair of languages, and in one pool of all.
 #[derive(Debug, Args)]

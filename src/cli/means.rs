@@ -1,6 +1,8 @@
 //! `tdense model means`.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "train")]
+use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -12,6 +14,12 @@ use super::models::ModelOptions;
 use super::ui::Ui;
 use super::vectors::Texts;
 use crate::means::LanguageMeans;
+#[cfg(feature = "train")]
+use crate::trainer::{Corpus, Exclusions, Kind, OnBadLine, load};
+
+/// Which texts are drawn of training data.
+#[cfg(feature = "train")]
+const SEED: u64 = 1;
 
 /// Take the mean vector of each language from texts, for `--language-means`.
 ///
@@ -20,18 +28,27 @@ use crate::means::LanguageMeans;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   tdense model means corpus.jsonl.gz --queries log.jsonl -o mine.means
-  tdense index idx corpus.jsonl.gz --language-means mine.means")]
+  tdense index idx corpus.jsonl.gz --language-means mine.means
+  tdense model means --training-data DIR --exclude EVAL -o trained.means")]
 pub(super) struct Options {
     /// Passages: JSON lines, TSV files, or BEIR folders
-    #[arg(required_unless_present = "queries")]
+    #[arg(required_unless_present_any = ["queries", "training_data"])]
     passages: Vec<PathBuf>,
     /// Queries, in the same formats; without any, queries get the means that the model brings
     #[arg(long, value_name = "FILE")]
     queries: Vec<PathBuf>,
+    /// Take texts of both roles from a folder of training data instead, as `tdense train --data` reads it
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["passages", "queries"])]
+    training_data: Option<PathBuf>,
+    /// Take none that is in this folder: evaluation data
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "DIR", requires = "training_data")]
+    exclude: Vec<PathBuf>,
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Most texts of a language that are read, the first ones
+    /// Most texts of a language that are read, the first ones, or of training data any
     #[arg(long, value_name = "N", default_value_t = 1000)]
     per_language: usize,
     /// Fewest texts of a language that give it a mean of its own
@@ -47,12 +64,26 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     let encoder = options.model.encoder()?;
     let mut means = LanguageMeans::new(Dim::new(encoder.dim().get())?);
+    #[cfg(feature = "train")]
+    let training = options.training_data.as_deref().map(|folder| corpus(folder, options, ui));
+    #[cfg(feature = "train")]
+    let training = training.transpose()?;
     for (role, files) in [(Role::Passage, &options.passages), (Role::Query, &options.queries)] {
-        if files.is_empty() {
-            means = means.with(role, &options.model.means_of_model()?)?;
-            continue;
-        }
-        let texts = read(role, files, options, ui)?;
+        #[cfg(feature = "train")]
+        let drawn = training.as_ref().map(|corpus| {
+            let texts = corpus.sample(role, options.per_language, SEED).into_iter();
+            Texts::new(role, texts.map(|(tag, text)| (text.to_owned(), Some(tag.as_str()))))
+        });
+        #[cfg(not(feature = "train"))]
+        let drawn = None;
+        let texts = match drawn {
+            Some(texts) => texts,
+            None if files.is_empty() => {
+                means = means.with(role, &options.model.means_of_model()?)?;
+                continue;
+            }
+            None => read(role, files, options, ui)?,
+        };
         let rows = texts.encode(&*encoder, &options.model, ui)?;
         let mut counts = BTreeMap::<&LanguageTag, usize>::new();
         for language in &texts.languages {
@@ -75,6 +106,22 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     }
     means.write(&options.output)?;
     Ok(ui.line(options.output.display())?)
+}
+
+/// Training data without what evaluation folders hold.
+#[cfg(feature = "train")]
+fn corpus(folder: &Path, options: &Options, ui: Ui) -> anyhow::Result<Corpus> {
+    let mut exclusions = Exclusions::new();
+    for folder in &options.exclude {
+        exclusions.exclude(folder)?;
+    }
+    exclusions.check_place(folder)?;
+    let files: Vec<_> =
+        Kind::in_folder(folder).into_iter().map(|(file, kind)| (file, Some(kind))).collect();
+    let (corpus, loaded) = load(&files, &exclusions, OnBadLine::Refuse)?;
+    let refused: usize = loaded.sources.values().map(|counts| counts.leaked).sum();
+    ui.note(format_args!("{} sets of training data, {refused} refused as excluded", corpus.len()));
+    Ok(corpus)
 }
 
 fn name(role: Role) -> &'static str {

@@ -66,7 +66,7 @@ enum Command {
     /// Search an index by meaning, by words, or by both
     Search(search::Options),
     /// Measure how well BM25, dense and hybrid search rank, language by language
-    Eval(eval::Options),
+    Eval(Box<eval::Options>),
     /// Train an encoder with monolingual and cross-lingual batches
     #[cfg(feature = "train")]
     Train(Box<train::Options>),
@@ -81,7 +81,7 @@ enum Command {
     /// Get the default model, or show what a model is
     #[cfg(feature = "onnx")]
     #[command(subcommand)]
-    Model(model::Options),
+    Model(Box<model::Options>),
     /// Print a script that completes `tdense` in a shell
     ///
     /// Examples:

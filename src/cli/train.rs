@@ -81,7 +81,7 @@ struct Common {
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Low-rank changes of all linear layers (LoRA), kept as an adapter of a few MB
+    /// Low-rank changes of all linear layers (`LoRA`), kept as an adapter of a few MB
     LowRank,
     /// All weights but the word embeddings
     AllButWords,

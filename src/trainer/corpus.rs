@@ -8,11 +8,11 @@
 //! give the same numbers and the same fingerprint.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use dense_plugin::LanguageTag;
+use dense_plugin::{LanguageTag, Role};
 
 use super::text::{TextKey, hash, mixed};
 
@@ -267,6 +267,30 @@ impl Corpus {
     /// How many texts there are, each counted once.
     pub fn texts(&self) -> usize {
         self.texts.len()
+    }
+
+    /// At most `most` texts of each language in one role, drawn over all sets: the same ones for the same seed.
+    pub fn sample(&self, role: Role, most: usize, seed: u64) -> Vec<(&LanguageTag, &str)> {
+        let mut order: Vec<(u64, usize)> =
+            (0..self.len()).map(|set| (mixed(&[seed, set as u64]), set)).collect();
+        order.sort_unstable();
+        let mut counts = vec![0; self.languages.len()];
+        let mut seen = HashSet::new();
+        let mut sample = Vec::new();
+        for (_, set) in order {
+            let forms = match role {
+                Role::Query => self.queries(set),
+                Role::Passage => self.passages(set),
+            };
+            for form in forms {
+                let count = &mut counts[form.language.index()];
+                if *count < most && seen.insert((form.language, form.text)) {
+                    *count += 1;
+                    sample.push((self.tag_of(form.language), self.text_of(form.text)));
+                }
+            }
+        }
+        sample
     }
 
     pub(super) fn queries(&self, set: usize) -> &[Form] {

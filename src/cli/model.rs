@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::means;
 use super::models::{CacheOptions, onnx};
 use super::ui::Ui;
 use crate::model::{GetEvent, GetOptions, ImportOptions, ModelInfo, get, import};
+#[cfg(feature = "train")]
+use crate::trainer::{Change, adapt, step::AdapterFile};
 
 /// Get the default model, show what a model is, or take language means.
 #[derive(Debug, Subcommand)]
@@ -21,6 +24,9 @@ pub(super) enum Options {
     /// A folder with config.json, model.safetensors and tokenizer.json (BERT or XLM-R) gets graphs in f32 and int8; one
     /// with model.onnx and tokenizer.json is copied. Prints the new folder.
     Import(Import),
+    /// Make a model folder of a trained adapter and the model that it changes
+    #[cfg(feature = "train")]
+    Adapt(Adapt),
     /// Show what a model is: dim, pooling, prefixes, token limit, fingerprint, source, licence
     Info(Info),
     /// Take the mean vector of each language from texts, for --language-means
@@ -56,6 +62,21 @@ pub(super) struct Import {
     cache: CacheOptions,
 }
 
+#[cfg(feature = "train")]
+#[derive(Debug, Args)]
+pub(super) struct Adapt {
+    /// The adapter, as `tdense train` leaves it: adapter.safetensors
+    adapter: PathBuf,
+    /// What the model is called in the cache
+    #[arg(long)]
+    name: String,
+    /// The model that it changes: a folder, or the name of one in the cache [default: multilingual-e5-small]
+    #[arg(long, value_name = "NAME|DIR")]
+    model: Option<String>,
+    #[command(flatten)]
+    cache: CacheOptions,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Info {
     /// A model folder, or the name of one in the cache [default: multilingual-e5-small]
@@ -71,6 +92,8 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     match options {
         Options::Get(options) => run_get(options, ui),
         Options::Import(options) => run_import(options, ui),
+        #[cfg(feature = "train")]
+        Options::Adapt(options) => run_adapt(options, ui),
         Options::Info(options) => run_info(options, ui),
         Options::Means(options) => means::run(options, ui),
     }
@@ -113,6 +136,18 @@ fn run_import(options: &Import, ui: Ui) -> anyhow::Result<()> {
     }
     let place = options.cache.folder()?.join("models").join(name);
     Ok(ui.line(import(&options.folder, &place, &how)?.path().display())?)
+}
+
+#[cfg(feature = "train")]
+fn run_adapt(options: &Adapt, ui: Ui) -> anyhow::Result<()> {
+    let cache = options.cache.folder()?;
+    let base = onnx::find(&cache, options.model.as_deref(), None)?;
+    let cannot = || format!("{}: cannot be read", options.adapter.display());
+    let bytes = std::fs::read(&options.adapter).with_context(cannot)?;
+    let adapter = AdapterFile::from_bytes(&bytes).with_context(cannot)?;
+    let place = cache.join("models").join(&options.name);
+    let model = adapt(&base, Change::Adapter(&adapter), &options.name, &place)?;
+    Ok(ui.line(model.path().display())?)
 }
 
 fn run_info(options: &Info, ui: Ui) -> anyhow::Result<()> {

@@ -124,6 +124,7 @@ impl ModelOptions {
     }
 
     /// The language means that the model folder brings.
+    #[cfg_attr(not(feature = "onnx"), expect(clippy::unused_self, reason = "without models"))]
     pub(super) fn means_of_model(&self) -> anyhow::Result<LanguageMeans> {
         #[cfg(feature = "onnx")]
         if self.model.as_deref() != Some(TOY) {
@@ -148,6 +149,10 @@ impl ModelOptions {
     }
 
     /// The vectors that an earlier run may have kept of these texts.
+    #[cfg_attr(
+        not(feature = "onnx"),
+        expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "without models")
+    )]
     pub(super) fn kept_vectors(
         &self,
         encoder: &dyn Encoder,

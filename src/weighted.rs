@@ -170,8 +170,9 @@ impl<'a> WeightedRetriever<'a> {
             let (count, sum) =
                 sums.entry(scope(topic, pool)).or_insert_with(|| (0.0, vec![0.0; WEIGHTS.len()]));
             *count += 1.0;
+            let (places, missed) = places_of(&both, &relevant);
             for (sum, weight) in sum.iter_mut().zip(WEIGHTS) {
-                *sum += average_precision(&both, weight, &relevant);
+                *sum += average_precision(&both, weight, &places, missed);
             }
         }
         let means = sums.into_iter().map(|(scope, (count, mut sum))| {
@@ -204,13 +205,21 @@ fn scope(topic: &Topic, pool: Pool<'_>) -> Scope {
     }
 }
 
+/// Where the relevant passages stand, and how many of them are not there.
+fn places_of(both: &Normalized<'_>, relevant: &[&str]) -> (Vec<usize>, usize) {
+    let ids = both.ids();
+    let places: Vec<usize> = (0..ids.len()).filter(|&at| relevant.contains(&ids[at])).collect();
+    let missed = relevant.len() - places.len();
+    (places, missed)
+}
+
 /// By the order that a run has: score, then external id, both descending.
-fn average_precision(both: &Normalized<'_>, weight: f64, relevant: &[&str]) -> f64 {
+/// `places` are where the relevant passages that were found stand in `both`.
+fn average_precision(both: &Normalized<'_>, weight: f64, places: &[usize], missed: usize) -> f64 {
     let scores: Vec<f32> = both.scores(weight).collect();
     let ids = both.ids();
-    let found = ids.iter().zip(&scores).filter(|(id, _)| relevant.contains(id));
-    let mut wanted: Vec<(f32, &str, usize)> = found.map(|(id, score)| (*score, *id, 1)).collect();
-    let missed = relevant.len() - wanted.len();
+    let mut wanted: Vec<(f32, &str, usize)> =
+        places.iter().map(|&at| (scores[at], ids[at], 1)).collect();
     let lowest = wanted.iter().map(|(score, ..)| *score).fold(f32::INFINITY, f32::min);
     for (id, &score) in ids.iter().zip(&scores) {
         if score < lowest {
@@ -234,7 +243,10 @@ mod tests {
         let words = [hit("a", 3.0), hit("b", 3.0), hit("c", 0.0)];
         let both = Normalized::new(&words, &words, Normalization::MinMax);
         // b, a, c: equal scores rank by id, descending; x is not there.
-        let of = |relevant: &[&str]| average_precision(&both, 0.5, relevant);
+        let of = |relevant: &[&str]| {
+            let (places, missed) = places_of(&both, relevant);
+            average_precision(&both, 0.5, &places, missed)
+        };
         assert!((of(&["b"]) - 1.0).abs() < 1e-12);
         assert!((of(&["a"]) - 0.5).abs() < 1e-12);
         assert!((of(&["b", "c", "x"]) - (1.0 + 2.0 / 3.0) / 3.0).abs() < 1e-12);

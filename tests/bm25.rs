@@ -64,7 +64,7 @@ fn an_analysis_is_worth_what_an_index_with_it_finds() {
         let retriever = Bm25Retriever::new(&collection, Analyzers::only(analysis)).unwrap();
         let search = |topic: &Topic, pool: Pool<'_>| retriever.search(topic, pool, usize::MAX);
         let settings = ranked_settings(&collection, &measures, NonZeroUsize::MIN, search).unwrap();
-        assert_eq!(report.languages.len(), 8);
+        assert_eq!(report.languages.len(), 14);
         for rows in report.languages {
             let ours = rows.analyses.iter().find(|row| row.analysis == analysis).unwrap().ap;
             let indexs = settings.mono()[&rows.language].mean().unwrap()[0];

@@ -25,7 +25,7 @@ fn a_page_says_what_was_run_and_on_what_and_loads_nothing() {
         "bm25, dense and hybrid on parallel",
         "tdense eval --data ",
         "corpus.jsonl",
-        "c68da17f57c82bb257f3deff04e41bafbf4cc9baac54349633a360eb115323d0",
+        "1f06a40c6dbe8fa54c172871b3118a10480b241b3a0d8e8c625c97e43ea6808c",
         "toy",
         "Queries that gain most",
         "Queries that lose most",
@@ -50,7 +50,7 @@ fn the_ending_says_what_is_written_and_json_can_be_compared_again() {
     );
     let json: Value = serde_json::from_str(&measure(&bench, "out.json")).unwrap();
     assert_eq!(json["comparisons"].as_array().unwrap().len(), 2 * 4);
-    assert_eq!(json["pairs"].as_array().unwrap().len(), 8 * 8);
+    assert_eq!(json["pairs"].as_array().unwrap().len(), 14 * 14);
     let compare = ["eval", "compare", "out.json", "out.json", "--systems", "dense"];
     let ran = bench.run(&[&compare[..], &["--report", "compared.html"]].concat()).expect(0);
     assert!(ran.stderr.contains("report: compared.html"), "{ran:#?}");

@@ -88,7 +88,7 @@ pub(super) struct Options {
     /// Measure dense search once more without language means: `test` takes those of the passages and
     /// queries themselves (an upper bound), `indexed` those of the passages, and the model's for
     /// queries, `model` the model's for both
-    #[arg(long, value_delimiter = ',', requires = "data")]
+    #[arg(long, value_delimiter = ',', requires = "data", conflicts_with = "language_means")]
     pub(super) debias: Vec<Debias>,
     /// Take off so many principal components of each language as well, where means are taken from
     /// passages or queries
@@ -150,7 +150,9 @@ fn score_run(run: &Path, judged: &Path, options: &Options, ui: Ui) -> anyhow::Re
     let mean = values.mean().context("the qrels judge no topic")?;
     if let Some(file) = &options.report {
         let report = RunReport::new(name, values).context("the qrels judge no topic")?;
-        write_report(file, &mut report.into(), &[run, judged], ui)?;
+        let mut report = Report::from(report);
+        report.facts.extend(report::facts(&[run, judged])?);
+        write_report(file, &report, ui)?;
     }
     let named = values.measures().iter().map(ToString::to_string).zip(mean);
     if options.json {
@@ -175,7 +177,8 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
         languages => opening = opening.languages(languages),
     }
     let collections = opening.open_all(data)?;
-    let encodes = options.systems.iter().any(|system| *system != System::Bm25);
+    let encodes =
+        !options.debias.is_empty() || options.systems.iter().any(|system| *system != System::Bm25);
     let encoder = if encodes { Some(options.model.chosen()?.encoder) } else { None };
     if let Some(folder) = &options.save_run {
         fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
@@ -189,24 +192,24 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
         report.facts.insert("encoder".to_owned(), encoder.fingerprint().as_str().into());
     }
     report.facts.insert("tdense".to_owned(), env!("CARGO_PKG_VERSION").into());
+    if options.report.is_some() {
+        // Before measuring: what cannot be read is said at once.
+        report.facts.extend(report::facts(&[data])?);
+    }
     for collection in &collections {
         Measured::new(collection, options, ui).add_to(&mut report, encoder.as_deref())?;
         report.add_groups(collection);
     }
-    if let Some(file) = &options.report {
-        write_report(file, &mut report, &[data], ui)?;
-    }
     let shown = if options.json { report.to_json() } else { report.to_string() };
-    Ok(ui.line(shown.trim_end())?)
+    ui.line(shown.trim_end())?;
+    // Last: a report that cannot be written takes no numbers along.
+    match &options.report {
+        Some(file) => write_report(file, &report, ui),
+        None => Ok(()),
+    }
 }
 
-fn write_report(
-    file: &ReportFile,
-    report: &mut Report,
-    data: &[&Path],
-    ui: Ui,
-) -> anyhow::Result<()> {
-    report.facts.extend(report::facts(data)?);
+fn write_report(file: &ReportFile, report: &Report, ui: Ui) -> anyhow::Result<()> {
     file.write(Question::about(report, Draws::new(report::SEED)))?;
     ui.note(format_args!("report: {file}"));
     Ok(())

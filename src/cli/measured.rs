@@ -1,5 +1,6 @@
 //! One collection, searched by each system and measured.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::BufWriter;
 use std::num::NonZeroUsize;
@@ -87,14 +88,16 @@ impl<'a> Measured<'a> {
         self.add_examples(report, bm25.as_ref(), Some(&dense))
     }
 
-    /// What a report shows of single queries. Of systems that are fused otherwise it shows none.
+    /// What a report shows of single queries.
     fn add_examples<'b>(
         &self,
         report: &mut Report,
         bm25: Option<&'b Bm25Retriever>,
         dense: Option<&'b DenseRetriever<'b>>,
     ) -> anyhow::Result<()> {
-        if self.options.report.is_none() {
+        // Of other systems there is no ranking at hand, and to show none would say that they found nothing.
+        let is_shown = |system: &String| matches!(system.as_str(), "bm25" | "dense" | "hybrid");
+        if self.options.report.is_none() || !report.systems().iter().take(2).all(is_shown) {
             return Ok(());
         }
         let search = |system: &str, topic: &Topic, pool: Pool<'_>| match (system, bm25, dense) {
@@ -179,7 +182,12 @@ impl<'a> Measured<'a> {
         settings: &Settings,
     ) -> anyhow::Result<()> {
         let all = settings;
-        let settings = all.select(&self.options.measures).context("a measure was not measured")?;
+        let settings = match self.options.report {
+            Some(_) => Cow::Owned(
+                all.select(&self.options.measures).context("a measure was not measured")?,
+            ),
+            None => Cow::Borrowed(all),
+        };
         report.add(system.name(), &self.by_language(&settings))?;
         if self.is_multilingual() {
             report.add_settings(system.name(), &settings)?;

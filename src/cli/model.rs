@@ -1,6 +1,6 @@
 //! `tdense model`.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -122,14 +122,22 @@ fn told(event: GetEvent) -> String {
     }
 }
 
+/// A model's name is that of a folder in the cache, and no path.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let mut parts = Path::new(name).components();
+    let is_one = matches!(
+        (parts.next(), parts.next()),
+        (Some(Component::Normal(part)), None) if part == name
+    );
+    anyhow::ensure!(is_one, "`{name}` is no name for a model: give a word, as in --name mine");
+    Ok(())
+}
+
 fn run_import(options: &Import, ui: Ui) -> anyhow::Result<()> {
     let whole = options.folder.canonicalize().unwrap_or_else(|_| options.folder.clone());
     let own = whole.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = options.name.clone().or(own).unwrap_or_else(|| "model".to_owned());
-    anyhow::ensure!(
-        !name.contains(std::path::MAIN_SEPARATOR) && name != "..",
-        "`{name}` is no name for a model: it names a folder of the cache"
-    );
+    check_name(&name)?;
     let mut how = ImportOptions::default().prefixes(&options.query_prefix, &options.passage_prefix);
     if let Some(licence) = &options.licence {
         how = how.licence(licence);
@@ -140,6 +148,7 @@ fn run_import(options: &Import, ui: Ui) -> anyhow::Result<()> {
 
 #[cfg(feature = "train")]
 fn run_adapt(options: &Adapt, ui: Ui) -> anyhow::Result<()> {
+    check_name(&options.name)?;
     let cache = options.cache.folder()?;
     let base = onnx::find(&cache, options.model.as_deref(), None)?;
     let cannot = || format!("{}: cannot be read", options.adapter.display());

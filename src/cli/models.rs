@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use dense_plugin::toy::ToyEncoder;
-use dense_plugin::{Dim, Encoder, Fingerprint, Role};
+use dense_plugin::{Dim, Encoder, Fingerprint, LanguageTag, Role};
 
 use super::vectors::Kept;
 use crate::means::{LanguageMeans, MeansEncoder};
@@ -97,7 +97,7 @@ impl ModelOptions {
         kept: &Path,
     ) -> anyhow::Result<Arc<dyn Encoder>> {
         let Some(alone) = MeansEncoder::without_means(built_with) else {
-            return if self.language_means.is_some() {
+            return if self.language_means.as_deref().is_some_and(|named| named != "none") {
                 Ok(self.chosen()?.encoder)
             } else {
                 self.load(Some(built_with))
@@ -142,7 +142,7 @@ impl ModelOptions {
     pub(super) fn trainable(&self) -> anyhow::Result<onnx::Trainable> {
         if self.model.as_deref() == Some(TOY) {
             anyhow::bail!(
-                "the toy encoder has no weights to train; `--head linear` trains without"
+                "the toy encoder has no weights to train; `--part linear` trains without"
             );
         }
         self.onnx.trainable(&self.cache.folder()?, self.model.as_deref())
@@ -158,14 +158,15 @@ impl ModelOptions {
         encoder: &dyn Encoder,
         role: Role,
         bodies: &[String],
+        languages: &[LanguageTag],
     ) -> anyhow::Result<Option<Kept>> {
         #[cfg(feature = "onnx")]
         if self.model.as_deref() != Some(TOY) {
             let folder = self.cache.folder()?.join("vectors");
-            let kept = Kept::new(&folder, encoder, self.onnx.precision, role, bodies);
+            let kept = Kept::new(&folder, encoder, self.onnx.precision, role, bodies, languages);
             return Ok(Some(if self.fresh { kept.forgotten() } else { kept }));
         }
-        let _ = (encoder, role, bodies);
+        let _ = (encoder, role, bodies, languages);
         Ok(None)
     }
 

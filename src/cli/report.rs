@@ -200,9 +200,10 @@ fn add_sums(path: &Path, base: &Path, sums: &mut BTreeMap<String, String>) -> an
     if path.is_dir() {
         for entry in fs::read_dir(path).with_context(failed)? {
             let entry = entry.with_context(failed)?;
-            // A link may lead back to where we are.
-            if !entry.file_type().with_context(failed)?.is_symlink() {
-                add_sums(&entry.path(), base, sums)?;
+            let (path, kind) = (entry.path(), entry.file_type().with_context(failed)?);
+            // A link to a folder may lead back to where we are; what is no file holds no data.
+            if path.is_file() || (path.is_dir() && !kind.is_symlink()) {
+                add_sums(&path, base, sums)?;
             }
         }
         return Ok(());
@@ -253,7 +254,10 @@ pub(super) fn add_examples(
     let languages = collection.languages();
     let mut examples = Vec::new();
     for Moved { language, topic, values } in report.moved([first, second], collection, EXAMPLES) {
-        let Some(topic) = collection.topics.iter().find(|known| known.id == topic) else {
+        let is_it = |known: &&Topic| {
+            known.id == topic && known.language.as_deref().unwrap_or(&collection.name) == language
+        };
+        let Some(topic) = collection.topics.iter().find(is_it) else {
             continue;
         };
         let own = topic.language.as_deref().filter(|own| languages.contains(own));

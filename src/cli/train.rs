@@ -112,7 +112,7 @@ struct TrainingOptions {
     #[arg(long, value_name = "N", default_value_t = 16)]
     rank: usize,
     /// How much low-rank changes count, in units of the rank
-    #[arg(long, value_name = "WEIGHT", default_value_t = 32.0)]
+    #[arg(long, value_name = "WEIGHT", default_value_t = 32.0, value_parser = at_least::<1>)]
     lora_alpha: f64,
     /// Change these layers alone, from 0 [default: all]
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
@@ -146,7 +146,7 @@ struct TrainingOptions {
     #[arg(long, value_name = "NAME=WEIGHT", value_parser = weight)]
     weight: Vec<(String, f64)>,
     /// The largest learning rate [default: 2e-4 for low-rank changes, 3e-5 for whole weights, 5e-4 for the matrix]
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = at_least::<0>)]
     lr: Option<f64>,
     /// Steps until the learning rate is reached
     #[arg(long, value_name = "N", default_value_t = 50)]
@@ -154,14 +154,14 @@ struct TrainingOptions {
     /// How the learning rate falls then
     #[arg(long, value_enum, default_value = "linear")]
     decay: DecayOption,
-    /// How far a weight goes back to where it began, each step, times the learning rate
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    /// How far a weight shrinks each step, times the learning rate; the matrix goes back to where it began
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = at_least::<0>)]
     weight_decay: f64,
     /// Cut gradients to this length
-    #[arg(long, value_name = "LENGTH", default_value_t = 1.0)]
+    #[arg(long, value_name = "LENGTH", default_value_t = 1.0, value_parser = at_least::<1>)]
     clip: f64,
     /// What cosines are divided by in the loss
-    #[arg(long, value_name = "T", default_value_t = 0.03)]
+    #[arg(long, value_name = "T", default_value_t = 0.03, value_parser = at_least::<1>)]
     temperature: f64,
     /// Pick a query's passage among passages alone, not a passage's query among queries too
     #[arg(long)]
@@ -170,10 +170,10 @@ struct TrainingOptions {
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     dims: Vec<usize>,
     /// Weight of how far passages are from the untrained vector of their English wording
-    #[arg(long, value_name = "W", default_value_t = 0.0)]
+    #[arg(long, value_name = "W", default_value_t = 0.0, value_parser = at_least::<0>)]
     english: f64,
     /// Weight of how far cosines within a language are from the untrained ones
-    #[arg(long, value_name = "W", default_value_t = 0.0)]
+    #[arg(long, value_name = "W", default_value_t = 0.0, value_parser = at_least::<0>)]
     keep: f64,
     /// Seed of the batches
     #[arg(long, default_value_t = 0)]
@@ -197,6 +197,17 @@ enum DecayOption {
     Constant,
     Linear,
     Cosine,
+}
+
+/// A number from so many thousandths to a million.
+fn at_least<const MILLI: u16>(written: &str) -> Result<f64, String> {
+    let least = f64::from(MILLI) / 1000.0;
+    let number: f64 = written.parse().map_err(|_| format!("`{written}` is no number"))?;
+    if (least..=1e6).contains(&number) {
+        Ok(number)
+    } else {
+        Err(format!("must be from {least} to 1000000"))
+    }
 }
 
 fn weight(written: &str) -> Result<(String, f64), String> {
@@ -396,7 +407,7 @@ fn export(
 ) -> anyhow::Result<()> {
     let place = folder.join(MODEL);
     if place.exists() {
-        // Made by this run before it was asked for again: its end is the same.
+        ui.note(format_args!("{}: made by an earlier end of this run", place.display()));
         return Ok(());
     }
     let base = model.folder.fingerprint().as_str();
@@ -431,6 +442,13 @@ fn train(
     ui: Ui,
 ) -> anyhow::Result<Outcome> {
     let options = common.training.train();
+    // A finished run that is asked for again has both; a model alone is something else's.
+    let model = plan.folder.join(MODEL);
+    anyhow::ensure!(
+        !model.exists() || (plan.resume != Resume::No && plan.folder.join("checkpoints").is_dir()),
+        "{}: a model is here already; train into another folder",
+        model.display()
+    );
     let batches = Batches::new(&data.corpus, common.training.batches(plan.alpha, plan.seed))?;
     let [mono, cross] = batches.languages().map(|languages| languages.len());
     ui.note(format_args!(

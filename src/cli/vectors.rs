@@ -79,7 +79,7 @@ impl Texts {
             Role::Query => "encoding queries",
             Role::Passage => "encoding passages",
         };
-        let kept = model.kept_vectors(encoder, self.role, &self.bodies)?;
+        let kept = model.kept_vectors(encoder, self.role, &self.bodies, &self.languages)?;
         let shape = (self.bodies.len(), encoder.dim().get());
         if let Some(rows) = kept.as_ref().and_then(|kept| kept.read(shape)) {
             ui.note(format_args!("{what}: {} encoded by an earlier run", self.bodies.len()));
@@ -127,6 +127,7 @@ impl Kept {
         precision: crate::model::Precision,
         role: Role,
         bodies: &[String],
+        languages: &[LanguageTag],
     ) -> Self {
         use sha2::{Digest, Sha256};
 
@@ -141,6 +142,13 @@ impl Kept {
         for part in parts.into_iter().chain(bodies.iter().map(String::as_str)) {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
+        }
+        // Only an encoder that takes means off looks at languages.
+        if crate::means::MeansEncoder::without_means(encoder.fingerprint()).is_some() {
+            for language in languages {
+                hash.update((language.as_str().len() as u64).to_le_bytes());
+                hash.update(language.as_str());
+            }
         }
         let name = hash.finalize().iter().take(16).fold(String::new(), |mut name, byte| {
             use std::fmt::Write;

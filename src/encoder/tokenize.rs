@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use tokenizers::{Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{
+    PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy,
+};
 
 /// No tokenizer of ours makes fewer tokens of a text: what is past so many characters a token of the limit cannot
 /// count, and is cut before tokenizing, which takes time for each character.
@@ -44,6 +46,10 @@ impl Tokens {
     pub(crate) fn open(file: &Path, limit: usize) -> Result<Self, TokenizeError> {
         let fail = |source| TokenizeError::Open { file: file.to_owned(), source };
         let mut tokenizer = Tokenizer::from_file(file).map_err(fail)?;
+        let added = tokenizer.get_post_processor().map_or(0, |added| added.added_tokens(false));
+        if limit <= added {
+            return Err(TokenizeError::Limit { limit, least: added + 1 });
+        }
         let truncation = TruncationParams {
             max_length: limit,
             strategy: TruncationStrategy::LongestFirst,
@@ -107,6 +113,9 @@ fn batch(texts: &[Tokenized], group: &[usize], seq: usize) -> Batch {
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message explains its fields")]
 pub enum TokenizeError {
+    /// No text fits.
+    #[error("a text may have {limit} tokens, of which at least {least} are needed")]
+    Limit { limit: usize, least: usize },
     /// The file is damaged or of another release.
     #[error("{file}: cannot be read as a tokenizer", file = file.display())]
     Open { file: PathBuf, source: tokenizers::Error },

@@ -217,7 +217,8 @@ impl Compare<'_> {
         }
         let sum = self.graph.add(sums[0], sums[1]);
         let count = self.graph.add(counts[0], counts[1]);
-        let least = self.graph.scalar(f32::MIN_POSITIVE);
+        // Texts are counted whole, so this changes no count but 0, whose gradient would leave 32 bits.
+        let least = self.graph.scalar(1.0);
         let count = self.graph.max(count, least);
         self.graph.div(sum, count)
     }

@@ -96,6 +96,9 @@ impl GraphWeights {
                 file.seek(SeekFrom::Start(*start))?;
                 let mut bytes = Vec::with_capacity(length);
                 file.take(length as u64).read_to_end(&mut bytes)?;
+                if bytes.len() != length {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
                 Ok(floats(&bytes))
             }
         };

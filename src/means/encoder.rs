@@ -33,8 +33,10 @@ impl MeansEncoder {
 
     /// The fingerprint of the encoder alone, where one is that of an encoder with means.
     pub fn without_means(fingerprint: &Fingerprint) -> Option<Fingerprint> {
-        let (encoder, _) = fingerprint.as_str().rsplit_once(JOINT)?;
-        Some(Fingerprint::new(encoder))
+        let (encoder, sum) = fingerprint.as_str().rsplit_once(JOINT)?;
+        // A model may be called so as well; what follows then is no sum.
+        let is_sum = sum.len() == 8 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_sum.then(|| Fingerprint::new(encoder))
     }
 }
 

@@ -4,8 +4,8 @@
 //! Invariant: any bytes are means or an error, and means that were read are finite and of one dim.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use dense_plugin::{Dim, LanguageTag, Role, VectorError};
@@ -39,9 +39,14 @@ impl LanguageMeans {
     /// [`MeansFileError::Io`] if the file system refuses.
     pub fn write(&self, file: &Path) -> Result<(), MeansFileError> {
         let fail = |source| MeansFileError::Io { file: file.to_owned(), source };
-        let unfinished = file.with_extension("unfinished");
-        fs::write(&unfinished, self.to_bytes()).map_err(fail)?;
-        fs::rename(&unfinished, file).map_err(fail)
+        // Hidden, so that what a killed process leaves is no part of an index.
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let unfinished = file.with_file_name(format!(".{name}.unfinished"));
+        let written = File::create(&unfinished).and_then(|mut out| {
+            out.write_all(&self.to_bytes())?;
+            out.sync_all()
+        });
+        written.and_then(|()| fs::rename(&unfinished, file)).map_err(fail)
     }
 
     /// The bytes of such a file.

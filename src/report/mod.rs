@@ -80,12 +80,14 @@ impl<'a> Question<'a> {
     /// Asks about all systems of a report, each against the first.
     pub(crate) fn about(report: &'a Report, draws: Draws) -> Self {
         let systems = report.systems().iter();
+        // Where no language was measured alone there is nothing to compare.
+        let compared = if report.languages().is_empty() { 0 } else { report.systems().len() };
         let contender = |system: &'a String| Contender { name: system.clone(), report, system };
         Self {
             title: report.collection.clone(),
             sources: vec![(String::new(), report)],
             contenders: systems.map(contender).collect(),
-            pairs: (1..report.systems().len()).map(|second| (0, second)).collect(),
+            pairs: (1..compared).map(|second| (0, second)).collect(),
             measures: report.measures().to_vec(),
             draws,
         }

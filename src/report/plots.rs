@@ -46,7 +46,7 @@ const BELOW: i32 = 80;
 const INK: RGBColor = RGBColor(0, 0, 1);
 const MUTED: RGBColor = RGBColor(0, 0, 2);
 const GRID: RGBColor = RGBColor(0, 0, 3);
-const STYLES: [(&str, &str); 7] = [
+const STYLES: [(&str, &str); 11] = [
     ("\"#000001\"", "\"currentColor\""),
     ("\"#000002\"", "\"var(--muted)\""),
     ("\"#000003\"", "\"var(--line)\""),
@@ -54,10 +54,14 @@ const STYLES: [(&str, &str); 7] = [
     ("\"#000011\"", "\"var(--s1)\""),
     ("\"#000012\"", "\"var(--s2)\""),
     ("\"#000013\"", "\"var(--s3)\""),
+    ("\"#000014\"", "\"var(--s4)\""),
+    ("\"#000015\"", "\"var(--s5)\""),
+    ("\"#000016\"", "\"var(--s6)\""),
+    ("\"#000017\"", "\"var(--s7)\""),
 ];
 
 /// How many colours systems have; then they begin again.
-pub(super) const COLOURS: usize = 4;
+pub(super) const COLOURS: usize = 8;
 
 fn colour(contender: usize) -> RGBColor {
     let at = u8::try_from(contender % COLOURS).unwrap_or(0);

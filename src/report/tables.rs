@@ -100,7 +100,8 @@ impl Findings<'_> {
         } else {
             format!(
                 ". ▲ and ▼: significantly better and worse ({}; p < {ALPHA}, Holm-corrected over the \
-                 languages)",
+                 languages of one comparison; the mean is one test of its own, and several systems are not \
+                 corrected for)",
                 marks.join(", ")
             )
         };

@@ -131,12 +131,13 @@ impl Checkpoints {
         let whole = safetensors::serialize(views, Some(metadata));
         let whole = whole.map_err(|error| fail(io::Error::other(error)))?;
         write_whole(&path, &whole).map_err(fail)?;
-        self.remove_old(best.map(|(steps, _)| *steps));
+        self.remove_old(steps, best.map(|(steps, _)| *steps));
         Ok(())
     }
 
-    fn remove_old(&self, best: Option<u64>) {
-        let steps = self.steps();
+    /// Later ones than `now` are damaged, or of a past that is being made again: they count for nothing.
+    fn remove_old(&self, now: u64, best: Option<u64>) {
+        let steps: Vec<u64> = self.steps().into_iter().filter(|&steps| steps <= now).collect();
         let old = steps.len().saturating_sub(self.keep);
         for &steps in steps[..old].iter().filter(|&&steps| Some(steps) != best) {
             // One more than needed does no harm.

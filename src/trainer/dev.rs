@@ -77,6 +77,11 @@ pub struct Validation {
 }
 
 impl Validation {
+    /// Whether there was nothing to measure.
+    pub fn is_empty(&self) -> bool {
+        [self.mono, self.cross, self.multi].iter().all(Option::is_none)
+    }
+
     /// One number to choose by: the mean of the three precisions.
     pub fn score(&self) -> f64 {
         let all: Vec<f64> = [self.mono, self.cross, self.multi].into_iter().flatten().collect();

@@ -33,6 +33,9 @@ pub enum LeakageError {
     /// A wrong folder would exclude nothing.
     #[error("{}: there is no text to exclude in it", folder.display())]
     Empty { folder: PathBuf },
+    /// Packed otherwise, or no UTF-8: nothing of it would be excluded.
+    #[error("{}: is no text, so that nothing of it can be excluded; unpack or convert it, or name a folder without it", file.display())]
+    NoText { file: PathBuf },
     /// Training data lies among data to measure on.
     #[error("{}: lies in {}, which is evaluation data; that is never trained on", file.display(), folder.display())]
     Evaluation { file: PathBuf, folder: PathBuf },
@@ -64,7 +67,9 @@ impl Exclusions {
             }
             let mut bytes = Vec::new();
             open(&path).and_then(|mut input| input.read_to_end(&mut bytes)).map_err(fail)?;
-            self.file(&String::from_utf8_lossy(&bytes));
+            let text = String::from_utf8(bytes)
+                .map_err(|_| LeakageError::NoText { file: path.clone() })?;
+            self.file(&text);
         }
         if self.keys.len() == before {
             return Err(LeakageError::Empty { folder: folder.to_owned() });
@@ -75,13 +80,17 @@ impl Exclusions {
 
     fn file(&mut self, text: &str) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        if let Ok(whole) = serde_json::from_str(text) {
+        let nests = |value: &Value| matches!(value, Value::Object(_) | Value::Array(_));
+        if let Some(whole) = serde_json::from_str(text).ok().filter(nests) {
             return self.json(&whole);
         }
         for line in text.lines() {
             if let Ok(row) = serde_json::from_str(line) {
                 self.json(&row);
-                continue;
+                // A line in quotes may be a text that is quoted.
+                if nests(&row) {
+                    continue;
+                }
             }
             self.insert(line);
             for column in line.split('\t').filter(|column| column.len() < line.len()) {

@@ -290,7 +290,9 @@ impl<'a> Trainer<'a> {
             .development
             .validate(model, self.threads)
             .map_err(|source| TrainError::Validation { steps, source })?;
-        let is_best = at.best.as_ref().is_none_or(|(_, best)| validation.score() > best.score());
+        // Where nothing can be measured the latest is as good as any: what was trained is never put back.
+        let is_best = validation.is_empty()
+            || at.best.as_ref().is_none_or(|(_, best)| validation.score() > best.score());
         let line = Line::Validation { step: steps, validation: validation.clone() };
         at.log.add(&line).map_err(|source| self.log_failed(source))?;
         if is_best {

@@ -121,8 +121,9 @@ impl CachedVectors {
                 return Ok(end);
             }
             let (keys, numbers) = block[4..].split_at(8 * rows);
-            for key in keys.as_chunks::<8>().0 {
-                self.rows.insert(u64::from_le_bytes(*key), self.rows.len());
+            let start = self.numbers.len() / dim;
+            for (row, key) in (start..).zip(keys.as_chunks::<8>().0) {
+                self.rows.insert(u64::from_le_bytes(*key), row);
             }
             self.numbers.extend(numbers.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)));
             end += bytes.len() as u64;
@@ -164,9 +165,8 @@ impl CachedVectors {
             let encoded = self.encoder.encode(role, &bodies)?;
             let block_keys: Vec<u64> = block.iter().map(|&at| keys[at]).collect();
             self.write(&block_keys, encoded.vectors.as_flat())?;
-            for key in block_keys {
-                self.rows.insert(key, self.rows.len());
-            }
+            let start = self.numbers.len() / self.encoder.dim().get();
+            self.rows.extend(block_keys.into_iter().zip(start..));
             self.numbers.extend_from_slice(encoded.vectors.as_flat());
         }
         let dim = self.encoder.dim().get();

@@ -187,14 +187,18 @@ impl Report {
         let Some(measure) = self.measures.first().map(ToString::to_string) else {
             return Vec::new();
         };
-        let known: std::collections::HashSet<&str> =
-            collection.topics.iter().map(|topic| topic.id.as_str()).collect();
+        // Collections side by side may number their topics alike.
+        let known: std::collections::HashSet<(&str, &str)> = collection
+            .topics
+            .iter()
+            .map(|t| (t.language.as_deref().unwrap_or(&collection.name), t.id.as_str()))
+            .collect();
         let mut moved = Vec::new();
         for LanguageRow { language, by_topic, .. } in &self.languages {
             let of = |system: &str| by_topic.scores.get(system)?.get(&measure);
             let [Some(first), Some(second)] = systems.map(of) else { continue };
             for ((topic, &first), &second) in by_topic.ids.iter().zip(first).zip(second) {
-                if known.contains(topic.as_str()) {
+                if known.contains(&(language.as_str(), topic.as_str())) {
                     let (language, topic) = (language.clone(), topic.clone());
                     moved.push(Moved { language, topic, values: [first, second] });
                 }

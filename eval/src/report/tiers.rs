@@ -132,7 +132,12 @@ impl Tiers {
         let fixed = [group("", first, Align::Left), group("", sizes, Align::Right)];
         let mut groups = Vec::new();
         if !differences[0].is_empty() {
-            groups.push(group(&format!("{measure} within languages"), differences, Align::Right));
+            let heading = format!("{measure} within languages");
+            // Each pair by itself, so that many pairs make several tables and no wide one.
+            for pair in 0..differences[0].len() {
+                let column = differences.iter().map(|row| vec![row[pair].clone()]).collect();
+                groups.push(group(&heading, column, Align::Right));
+            }
         }
         if self.parallel {
             groups.push(group(measure, means, Align::Right));

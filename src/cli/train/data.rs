@@ -139,6 +139,9 @@ fn told(loaded: &Loaded, exclusions: &Exclusions, ui: Ui) {
 
 fn told_of_cut(development: &Development, cut: Cut, ui: Ui) {
     let collection = development.collection();
+    if collection.topics.is_empty() {
+        ui.warn("no development set: the model of the last step is taken; a larger --dev-share makes one");
+    }
     ui.note(format_args!(
         "development set: {} queries and {} passages in {} languages; {} sets of its documents and {} that share a text \
          with it are not trained on",

@@ -90,8 +90,16 @@ impl Default for StepConfig {
 /// Whether settings fit each other and the model.
 pub(super) fn check(config: &StepConfig, bert: &BertConfig) -> Result<(), StepError> {
     let fail = |reason: String| Err(StepError::Settings { reason });
-    if !(config.temperature > 0.0 && config.temperature.is_finite()) {
-        return fail(format!("temperature must be above 0, got {}", config.temperature));
+    // Below it, scores outgrow what keeps passages that are not allowed apart.
+    if !(config.temperature >= 0.001 && config.temperature.is_finite()) {
+        return fail(format!("temperature must be at least .001, got {}", config.temperature));
+    }
+    if let Some(clip) = config.optimizer.clip.filter(|clip| !(*clip > 0.0 && clip.is_finite())) {
+        return fail(format!("the length that gradients are cut to must be above 0, got {clip}"));
+    }
+    let decay = config.optimizer.weight_decay;
+    if !(decay >= 0.0 && decay.is_finite()) {
+        return fail(format!("weight decay must be at least 0, got {decay}"));
     }
     if config.chunk_tokens == 0 {
         return fail("chunk_tokens must be at least 1, got 0".to_owned());
@@ -99,9 +107,12 @@ pub(super) fn check(config: &StepConfig, bert: &BertConfig) -> Result<(), StepEr
     if let Some(dim) = config.matryoshka.iter().find(|&&dim| dim == 0 || dim > bert.dim()) {
         return fail(format!("a Matryoshka dim must be 1 to {}, got {dim}", bert.dim()));
     }
-    if let Trained::LowRank(Adapter { rank, layers, .. }) = &config.trained {
+    if let Trained::LowRank(Adapter { rank, layers, alpha }) = &config.trained {
         if *rank == 0 {
             return fail("rank must be at least 1, got 0".to_owned());
+        }
+        if !alpha.is_finite() {
+            return fail(format!("the weight of low-rank changes must be finite, got {alpha}"));
         }
         let layers = layers.as_deref().unwrap_or(&[0]);
         if layers.is_empty() {

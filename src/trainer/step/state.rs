@@ -129,6 +129,9 @@ impl AdapterFile {
     /// [`ParseError`] if it is no such file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ParseError> {
         let (tensors, AdapterFacts { adapter, base }) = read(bytes)?;
+        if adapter.rank == 0 {
+            return Err(ParseError::Rank);
+        }
         let mut factors = BTreeMap::new();
         for (name, tensor) in &tensors {
             let wrong = || ParseError::Tensor { name: name.clone() };
@@ -307,6 +310,9 @@ fn read<T: for<'de> Deserialize<'de>>(
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message explains its fields")]
 pub enum ParseError {
+    /// It changes nothing.
+    #[error("its rank is 0")]
+    Rank,
     /// The bytes are damaged, or something else.
     #[error("is no safetensors file, or cut short")]
     File { source: SafeTensorError },

@@ -68,7 +68,8 @@ fn an_analysis_is_worth_what_an_index_with_it_finds() {
         for rows in report.languages {
             let ours = rows.analyses.iter().find(|row| row.analysis == analysis).unwrap().ap;
             let indexs = settings.mono()[&rows.language].mean().unwrap()[0];
-            assert!((ours - indexs).abs() < 1e-9, "{written} {}: {ours} {indexs}", rows.language);
+            // Tantivy adds scores up in 32 bits, so that two passages may change places.
+            assert!((ours - indexs).abs() < 1e-3, "{written} {}: {ours} {indexs}", rows.language);
         }
     }
 }

@@ -7,6 +7,8 @@ mod cli;
 #[cfg(feature = "onnx")]
 mod golden;
 mod layering;
+#[cfg(feature = "onnx")]
+mod means;
 mod optimize;
 mod report;
 #[cfg(feature = "onnx")]

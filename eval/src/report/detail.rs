@@ -290,8 +290,11 @@ mod tests {
 
     #[test]
     fn the_topics_that_moved_farthest_come_first_and_those_that_did_not_move_not_at_all() {
-        let topics = ["de0", "de1", "de2", "sw0", "sw1"]
-            .map(|id| Topic { id: id.into(), ..Topic::default() });
+        let topics = ["de0", "de1", "de2", "sw0", "sw1"].map(|id| Topic {
+            id: id.into(),
+            language: Some(id[..2].into()),
+            ..Topic::default()
+        });
         let collection = Collection { topics: topics.to_vec(), ..Collection::default() };
         let moved = |count| -> Vec<String> {
             report()

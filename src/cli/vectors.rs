@@ -150,11 +150,7 @@ impl Kept {
                 hash.update(language.as_str());
             }
         }
-        let name = hash.finalize().iter().take(16).fold(String::new(), |mut name, byte| {
-            use std::fmt::Write;
-            let _ = write!(name, "{byte:02x}");
-            name
-        });
+        let name = crate::model::hex(&hash.finalize()[..16]);
         Self { file: folder.join(name).with_extension("f32"), forgotten: false }
     }
 

@@ -74,6 +74,24 @@ pub struct ModelInfo {
     pub manifest: Manifest,
 }
 
+/// Makes the folder `place` whole: `make` fills a folder beside it, which then gets its name. What failed, and where,
+/// goes through `io`; nothing half-made stays.
+pub(crate) fn made_whole<E>(
+    place: &Path,
+    io: impl Fn(&Path, io::Error) -> E,
+    make: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|source| io(parent, source))?;
+    let scratch = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(parent);
+    let scratch = scratch.map_err(|source| io(parent, source))?;
+    let made = scratch.path().join("model");
+    fs::create_dir(&made).map_err(|source| io(&made, source))?;
+    make(&made)?;
+    fs::rename(&made, place).map_err(|source| io(place, source))
+}
+
 impl ModelFolder {
     /// Opens a folder that `tdense model get` made, or one with `model.onnx` (or `onnx/model.onnx`) and
     /// `tokenizer.json` as sentence-transformers and optimum export it. Lengths of files are checked; contents are

@@ -15,7 +15,7 @@ use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use super::folder::{MANIFEST, ModelFolder, OpenError, facts_of};
+use super::folder::{MANIFEST, ModelFolder, OpenError, facts_of, made_whole};
 use super::foreign::{self, pooling_of, settings, token_limit_of};
 use super::manifest::{Architecture, FORMAT, FileFacts, Identity, Manifest, Prefixes, Source};
 use crate::graph::{BertConfig, Head, Numeric, Weights, WeightsError, bert_encoder};
@@ -97,28 +97,19 @@ pub fn import(
     if place.exists() {
         return Err(ImportError::Exists { folder: place.to_owned() });
     }
-    let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| ImportError::Io { path, source }
-    };
-    fs::create_dir_all(parent).map_err(io(parent))?;
-    let scratch = tempfile::Builder::new().prefix(".importing-").tempdir_in(parent);
-    let scratch = scratch.map_err(io(parent))?;
-    let made = scratch.path().join("model");
-    fs::create_dir(&made).map_err(io(&made))?;
+    let io = |path: &Path, source| ImportError::Io { path: path.to_owned(), source };
     let name = place.file_name().map_or("model".into(), |name| name.to_string_lossy()).into_owned();
-    let mut manifest = if folder.join(WEIGHTS).is_file() {
-        built(folder, &made, &name, options)?
-    } else {
-        copied(folder, &made)?
-    };
-    manifest.name = name;
-    manifest.licence = options.licence.clone().or(manifest.licence);
-    let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data");
-    fs::write(made.join(MANIFEST), text + "\n").map_err(io(&made))?;
-    fs::rename(&made, place).map_err(io(place))?;
+    made_whole(place, io, |made| {
+        let mut manifest = if folder.join(WEIGHTS).is_file() {
+            built(folder, made, &name, options)?
+        } else {
+            copied(folder, made)?
+        };
+        manifest.name = name;
+        manifest.licence = options.licence.clone().or(manifest.licence);
+        let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data");
+        fs::write(made.join(MANIFEST), text + "\n").map_err(|source| io(made, source))
+    })?;
     let model = ModelFolder::open(place)?;
     Ok(if options.prefixes == Prefixes::default() || model.manifest().conversion > 0 {
         model
@@ -127,7 +118,7 @@ pub fn import(
         // where the model is opened.
         let model = model.with_prefixes(&options.prefixes.query, &options.prefixes.passage);
         let text = serde_json::to_string_pretty(model.manifest()).expect("plain data");
-        fs::write(place.join(MANIFEST), text + "\n").map_err(io(place))?;
+        fs::write(place.join(MANIFEST), text + "\n").map_err(|source| io(place, source))?;
         model
     })
 }

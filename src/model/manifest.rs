@@ -143,7 +143,7 @@ impl Identity<'_> {
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         write!(out, "{byte:02x}").expect("a String takes all text");

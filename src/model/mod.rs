@@ -13,11 +13,13 @@ mod q4;
 
 pub use fetch::{DownloadError, FetchError};
 #[cfg(feature = "train")]
-pub(crate) use folder::{MANIFEST, facts_of};
+pub(crate) use folder::{MANIFEST, facts_of, made_whole};
 pub use folder::{ModelFolder, ModelInfo, OpenError, Precision, PrecisionError};
 pub use get::{DEFAULT_MODEL, GetError, GetEvent, GetOptions, default_folder, get};
 pub use import::{ImportError, ImportOptions, import};
 #[cfg(feature = "train")]
 pub(crate) use manifest::Identity;
+#[cfg(feature = "cli")]
+pub(crate) use manifest::hex;
 pub use manifest::{Architecture, FORMAT, FileFacts, Manifest, Prefixes, Source};
 pub use q4::{Q4Error, Q4File};

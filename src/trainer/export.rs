@@ -11,6 +11,7 @@ use super::step::{AdapterFile, Changed, ParseError, State};
 use crate::graph::{GraphWeights, Numeric, ReadError, WeightsError, bert_encoder};
 use crate::model::{
     Architecture, Identity, MANIFEST, Manifest, ModelFolder, OpenError, Precision, facts_of,
+    made_whole,
 };
 
 const ADAPTER: &str = "adapter.safetensors";
@@ -77,19 +78,8 @@ pub fn adapt(
     {
         return Err(AdaptError::Base { wanted: adapter.base.clone(), given: given.to_owned() });
     }
-    let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| AdaptError::Io { path, source }
-    };
-    fs::create_dir_all(parent).map_err(io(parent))?;
-    let scratch = tempfile::Builder::new().prefix(".adapting-").tempdir_in(parent);
-    let scratch = scratch.map_err(io(parent))?;
-    let made = scratch.path().join("model");
-    fs::create_dir(&made).map_err(io(&made))?;
-    write(base, change, name, &made)?;
-    fs::rename(&made, place).map_err(io(place))?;
+    let io = |path: &Path, source| AdaptError::Io { path: path.to_owned(), source };
+    made_whole(place, io, |made| write(base, change, name, made))?;
     Ok(ModelFolder::open(place)?)
 }
 

@@ -102,57 +102,74 @@ impl RrfQuery {
     }
 
     /// The fused hits, with each one's ranks: (leg, rank).
-    fn fuse(&self, searcher: &Searcher) -> tantivy::Result<HashMap<DocAddress, Fused>> {
+    fn fuse(&self, searcher: &Searcher) -> tantivy::Result<HashMap<DocAddress, Fused<u32>>> {
         let k0 = self.k0.unwrap_or(K0);
         if !(k0 >= 0.0 && k0.is_finite()) {
             let what = format!("RrfQuery: k0 must be at least 0, got {k0}");
             return Err(TantivyError::InvalidArgument(what));
         }
         check_weights("RrfQuery", &self.legs)?;
-        let mut fused: HashMap<DocAddress, Fused> = HashMap::new();
+        let mut fused: HashMap<DocAddress, Fused<u32>> = HashMap::new();
         let rankings = rankings(searcher, &self.legs, self.window.unwrap_or(WINDOW))?;
         for (number, (leg, ranking)) in self.legs.iter().zip(rankings).enumerate() {
             for (rank, (_, at)) in (1u32..).zip(ranking) {
                 let hit = fused.entry(at).or_default();
                 hit.score += f64::from(leg.weight) / (f64::from(k0) + f64::from(rank));
-                hit.ranks.push((number, rank));
+                hit.parts.push((number, rank));
             }
         }
         Ok(fused)
     }
 }
 
-#[derive(Default)]
-struct Fused {
-    score: f64,
-    ranks: Vec<(usize, u32)>,
+/// What a document got, and from which legs.
+pub(super) struct Fused<P> {
+    pub(super) score: f64,
+    pub(super) parts: Vec<(usize, P)>,
 }
 
-impl Fused {
-    #[expect(clippy::cast_possible_truncation, reason = "Tantivy's scores are f32")]
-    fn score(&self) -> Score {
-        self.score as Score
+impl<P> Default for Fused<P> {
+    fn default() -> Self {
+        Self { score: 0.0, parts: Vec::new() }
     }
+}
+
+/// The weight of a query that fuses. `how` says what its scores are, `part` what a leg did.
+#[expect(clippy::cast_possible_truncation, reason = "Tantivy's scores are f32")]
+pub(super) fn fused_weight<P: Send + Sync + 'static>(
+    name: &str,
+    scoring: EnableScoring<'_>,
+    fuse: impl FnOnce(&Searcher) -> tantivy::Result<HashMap<DocAddress, Fused<P>>>,
+    how: &'static str,
+    part: impl Fn(usize, &P) -> String + Send + Sync + 'static,
+) -> tantivy::Result<Box<dyn Weight>> {
+    let searcher = scoring.searcher().ok_or_else(|| {
+        TantivyError::InvalidArgument(format!(
+            "{name} needs a searcher, and so cannot be used to delete"
+        ))
+    })?;
+    let fused = fuse(searcher)?;
+    let hit = |(at, fused): (&DocAddress, &Fused<P>)| Hit { score: fused.score as Score, at: *at };
+    let hits: Vec<Hit> = fused.iter().map(hit).collect();
+    let explain = move |at: DocAddress, score| {
+        let mut why = Explanation::new(how, score);
+        for (leg, found) in fused.get(&at).iter().flat_map(|fused| &fused.parts) {
+            why.add_context(part(*leg, found));
+        }
+        why
+    };
+    Ok(Box::new(HitsWeight::new(searcher, &hits, Box::new(explain))))
 }
 
 impl Query for RrfQuery {
     fn weight(&self, scoring: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        let searcher = scoring.searcher().ok_or_else(|| {
-            TantivyError::InvalidArgument(
-                "RrfQuery needs a searcher, and so cannot be used to delete".to_owned(),
-            )
-        })?;
-        let fused = self.fuse(searcher)?;
-        let hits: Vec<Hit> =
-            fused.iter().map(|(at, fused)| Hit { score: fused.score(), at: *at }).collect();
-        let explain = move |at: DocAddress, score| {
-            let mut why = Explanation::new("RrfQuery, sum of weight / (k0 + rank)", score);
-            for (leg, rank) in fused.get(&at).iter().flat_map(|fused| &fused.ranks) {
-                why.add_context(format!("rank {rank} in leg {leg}"));
-            }
-            why
-        };
-        Ok(Box::new(HitsWeight::new(searcher, &hits, Box::new(explain))))
+        fused_weight(
+            "RrfQuery",
+            scoring,
+            |searcher| self.fuse(searcher),
+            "RrfQuery, sum of weight / (k0 + rank)",
+            |leg, rank| format!("rank {rank} in leg {leg}"),
+        )
     }
 
     fn query_terms<'a>(&'a self, visitor: &mut dyn FnMut(&'a Term, bool)) {

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use tantivy::query::{EnableScoring, Explanation, Query, Weight};
-use tantivy::{DocAddress, Score, Searcher, TantivyError, Term};
+use tantivy::query::{EnableScoring, Query, Weight};
+use tantivy::{DocAddress, Searcher, Term};
 
-use super::hits::{Hit, HitsWeight};
-use super::rrf::{Leg, WINDOW, check_weights, rankings};
+use super::rrf::{Fused, Leg, WINDOW, check_weights, fused_weight, rankings};
 
 /// Fuses rankings: a document's score is the sum, over the legs that rank it, of
 /// `weight * (score - least) / (greatest - least)`.
@@ -59,9 +58,9 @@ impl WeightedQuery {
     }
 
     /// The fused hits, with what each leg adds.
-    fn fuse(&self, searcher: &Searcher) -> tantivy::Result<HashMap<DocAddress, Fused>> {
+    fn fuse(&self, searcher: &Searcher) -> tantivy::Result<HashMap<DocAddress, Fused<f64>>> {
         check_weights("WeightedQuery", &self.legs)?;
-        let mut fused: HashMap<DocAddress, Fused> = HashMap::new();
+        let mut fused: HashMap<DocAddress, Fused<f64>> = HashMap::new();
         let window = self.window.unwrap_or(WINDOW);
         let legs = self.legs.iter().zip(&self.least).zip(rankings(searcher, &self.legs, window)?);
         for (number, ((leg, least), ranking)) in legs.enumerate() {
@@ -80,31 +79,15 @@ impl WeightedQuery {
     }
 }
 
-#[derive(Default)]
-struct Fused {
-    score: f64,
-    parts: Vec<(usize, f64)>,
-}
-
 impl Query for WeightedQuery {
-    #[expect(clippy::cast_possible_truncation, reason = "Tantivy's scores are f32")]
     fn weight(&self, scoring: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        let searcher = scoring.searcher().ok_or_else(|| {
-            TantivyError::InvalidArgument(
-                "WeightedQuery needs a searcher, and so cannot be used to delete".to_owned(),
-            )
-        })?;
-        let fused = self.fuse(searcher)?;
-        let hit = |(at, fused): (&DocAddress, &Fused)| Hit { score: fused.score as Score, at: *at };
-        let hits: Vec<Hit> = fused.iter().map(hit).collect();
-        let explain = move |at: DocAddress, score| {
-            let mut why = Explanation::new("WeightedQuery, sum of weighted parts", score);
-            for (leg, part) in fused.get(&at).iter().flat_map(|fused| &fused.parts) {
-                why.add_context(format!("{part} of leg {leg}"));
-            }
-            why
-        };
-        Ok(Box::new(HitsWeight::new(searcher, &hits, Box::new(explain))))
+        fused_weight(
+            "WeightedQuery",
+            scoring,
+            |searcher| self.fuse(searcher),
+            "WeightedQuery, sum of weighted parts",
+            |leg, part| format!("{part} of leg {leg}"),
+        )
     }
 
     fn query_terms<'a>(&'a self, visitor: &mut dyn FnMut(&'a Term, bool)) {

@@ -145,6 +145,12 @@ struct TrainingOptions {
     /// How often a source is drawn among those that have a language, as NAME=WEIGHT [default: 1 each]
     #[arg(long, value_name = "NAME=WEIGHT", value_parser = weight)]
     weight: Vec<(String, f64)>,
+    /// Draw a source for each row, not for each batch
+    #[arg(long)]
+    mix_sources: bool,
+    /// Cut this share of a source's passages, 0 to 1, to the sentence that the untrained model finds nearest to the query
+    #[arg(long, value_name = "NAME=SHARE", value_parser = weight)]
+    focus: Vec<(String, f64)>,
     /// The largest learning rate [default: 2e-4 for low-rank changes, 3e-5 for whole weights, 5e-4 for the matrix]
     #[arg(long, value_name = "RATE", value_parser = at_least::<0>)]
     lr: Option<f64>,
@@ -211,7 +217,8 @@ fn at_least<const MILLI: u16>(written: &str) -> Result<f64, String> {
 }
 
 fn weight(written: &str) -> Result<(String, f64), String> {
-    let (name, weight) = written.split_once('=').ok_or("a weight is NAME=WEIGHT")?;
+    let (name, weight) =
+        written.split_once('=').ok_or("`=` and a number are wanted after a source's name")?;
     let weight = weight.parse().map_err(|_| format!("`{weight}` is no number"))?;
     Ok((name.to_owned(), weight))
 }
@@ -231,6 +238,8 @@ impl TrainingOptions {
             language_power: self.language_power,
             least_sets: self.least_sets,
             weights: self.weight.iter().cloned().collect(),
+            mix_sources: self.mix_sources,
+            focus: self.focus.iter().cloned().collect(),
             seed,
         }
     }

@@ -5,7 +5,8 @@
 //! a source's sets of one language are all drawn before one is drawn again, but for those passed over because their
 //! passage, or their query, is in the batch already.
 //!
-//! Source: arXiv 2408.10536 for the two kinds of batches and their mixing.
+//! Source: arXiv 2408.10536 for the two kinds of batches and their mixing; Nussbaum et al., "Nomic embed" (2024), for
+//! batches of one source.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -36,12 +37,19 @@ pub struct BatchOptions {
     pub least_sets: usize,
     /// How often a source is drawn among those that have a language; 1 where nothing is said.
     pub weights: BTreeMap<String, f64>,
+    /// Draw a source for each row, not for each batch. In a batch of one source, a negative is not told apart by where it
+    /// comes from; where a source has fewer sets than the batch has queries, others fill it.
+    pub mix_sources: bool,
+    /// The share of a source's passages that are cut to the sentence nearest to their query ([`super::focused`]); 0 where
+    /// nothing is said.
+    pub focus: BTreeMap<String, f64>,
     /// The same seed makes the same batches.
     pub seed: u64,
 }
 
 impl Default for BatchOptions {
-    /// Alpha .5, 100 queries, 1 negative, uniform languages of at least 100 sets, equal weights, seed 0.
+    /// Alpha .5, 100 queries, 1 negative, uniform languages of at least 100 sets, equal weights, one source a batch,
+    /// seed 0.
     fn default() -> Self {
         Self {
             alpha: 0.5,
@@ -50,6 +58,8 @@ impl Default for BatchOptions {
             language_power: 0.0,
             least_sets: 100,
             weights: BTreeMap::new(),
+            mix_sources: false,
+            focus: BTreeMap::new(),
             seed: 0,
         }
     }
@@ -95,6 +105,8 @@ pub struct Batch<'a> {
     pub allowed: Vec<bool>,
     /// The English wording of the passage of each query, where the data has one and the passage is in another language.
     pub english: Vec<Option<BatchText<'a>>>,
+    /// Whether the passage of each query is to be cut to the sentence nearest to the query.
+    pub focus: Vec<bool>,
 }
 
 /// Why there are no batches.
@@ -105,8 +117,8 @@ pub enum BatchError {
     /// A number is out of its range.
     #[error("{option} must be {wanted}, got {given}")]
     Option { option: &'static str, wanted: &'static str, given: f64 },
-    /// A weight is for nothing.
-    #[error("a weight is given for `{name}`, and the sources are {known}")]
+    /// A weight or a focus is for nothing.
+    #[error("a weight or a focus is given for `{name}`, and the sources are {known}")]
     Source { name: String, known: String },
     /// There is no data for one kind of batch.
     #[error(
@@ -135,8 +147,18 @@ pub struct Batches<'a> {
 struct Language {
     id: LanguageId,
     weight: f64,
-    /// A pool for each source that has the language, and the source's weight.
-    pools: Vec<(usize, f64)>,
+    /// One for each source that has the language.
+    pools: Vec<Pool>,
+}
+
+/// The sets of one source that have a language.
+#[derive(Clone, Copy, Debug)]
+struct Pool {
+    /// Its place among all pools.
+    at: usize,
+    source: usize,
+    /// The source's.
+    weight: f64,
 }
 
 /// One row: a set, and which of its texts.
@@ -144,6 +166,7 @@ struct Draw {
     set: usize,
     query: Form,
     passage: Form,
+    focus: bool,
 }
 
 impl<'a> Batches<'a> {
@@ -185,7 +208,8 @@ impl<'a> Batches<'a> {
                 let by_size = (sets as f64).powf(options.language_power);
                 let mut language = Language { id, weight: by_size, pools: Vec::new() };
                 for (source, sets) in sources {
-                    language.pools.push((pools.len(), weight(source)));
+                    let weight = weight(source);
+                    language.pools.push(Pool { at: pools.len(), source, weight });
                     pools.push(sets);
                 }
                 languages.push(language);
@@ -240,13 +264,15 @@ impl<'a> Batches<'a> {
         self.next += 1;
         let is_mono = unit(&mut rng) < self.options.alpha;
         let only = is_mono.then(|| weighted(&mut rng, &self.mono, |language| language.weight));
+        let source = (!self.options.mix_sources).then(|| self.source(only, &mut rng));
         let mut rows: Vec<Draw> = Vec::with_capacity(self.options.queries);
         let mut seen: HashSet<TextKey> = HashSet::new();
         while rows.len() < self.options.queries {
             let mut tries = 0;
+            let source = source.filter(|(_, sets)| rows.len() < *sets).map(|(source, _)| source);
             let row = loop {
                 tries += 1;
-                let row = self.row(only, &mut rng);
+                let row = self.row(only, source, &mut rng);
                 let keys = [row.query, row.passage].map(|form| self.corpus.key_of(form.text));
                 let is_new = keys.iter().all(|key| !seen.contains(key));
                 if is_new || tries == TRIES {
@@ -265,16 +291,41 @@ impl<'a> Batches<'a> {
                 negatives.push((at, left.swap_remove(below(&mut rng, left.len()))));
             }
         }
+        for row in &mut rows {
+            let source = &self.corpus.sources()[self.corpus.sets[row.set].source].name;
+            row.focus = self.options.focus.get(source).is_some_and(|share| unit(&mut rng) < *share);
+        }
         (only.map(|language| self.mono[language].id), rows, negatives)
     }
 
-    fn row(&mut self, only: Option<usize>, rng: &mut ChaCha8Rng) -> Draw {
+    /// The source that a batch is drawn from, and how many sets it has for it.
+    fn source(&self, only: Option<usize>, rng: &mut ChaCha8Rng) -> (usize, usize) {
+        let languages = only.map_or(&self.cross[..], |only| &self.mono[only..=only]);
+        let mut sources: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
+        for pool in languages.iter().flat_map(|language| &language.pools) {
+            let (weight, sets) = sources.entry(pool.source).or_default();
+            *weight = pool.weight;
+            *sets += self.pools[pool.at].len();
+        }
+        let sources: Vec<_> = sources.into_iter().collect();
+        let (source, (_, sets)) = sources[weighted(rng, &sources, |(_, (weight, _))| *weight)];
+        (source, sets)
+    }
+
+    fn row(&mut self, only: Option<usize>, source: Option<usize>, rng: &mut ChaCha8Rng) -> Draw {
+        let is_in = |pool: &Pool| source.is_none_or(|source| source == pool.source);
         let language = match only {
             Some(language) => &self.mono[language],
-            None => &self.cross[weighted(rng, &self.cross, |language| language.weight)],
+            None => {
+                let weight = |language: &Language| {
+                    if language.pools.iter().any(is_in) { language.weight } else { 0.0 }
+                };
+                &self.cross[weighted(rng, &self.cross, weight)]
+            }
         };
         let id = language.id;
-        let (pool, _) = language.pools[weighted(rng, &language.pools, |(_, weight)| *weight)];
+        let weight = |pool: &Pool| if is_in(pool) { pool.weight } else { 0.0 };
+        let pool = language.pools[weighted(rng, &language.pools, weight)].at;
         let sets = &self.pools[pool];
         let drawn = &mut self.drawn[pool];
         let (pass, place) = (*drawn / sets.len() as u64, *drawn % sets.len() as u64);
@@ -293,7 +344,7 @@ impl<'a> Batches<'a> {
         let query = queries[below(rng, queries.len())];
         let passages: Vec<&Form> =
             passages.iter().filter(|passage| fits(&query, passage)).collect();
-        Draw { set, query, passage: *passages[below(rng, passages.len())] }
+        Draw { set, query, passage: *passages[below(rng, passages.len())], focus: false }
     }
 
     fn batch(
@@ -326,6 +377,7 @@ impl<'a> Batches<'a> {
             passages: forms.map(text).collect(),
             allowed: allowed(corpus, &guarded, &hard),
             english: english.collect(),
+            focus: rows.iter().map(|row| row.focus).collect(),
         }
     }
 }
@@ -342,14 +394,17 @@ fn check(corpus: &Corpus, options: &BatchOptions) -> Result<(), BatchError> {
     if !(0.0..=4.0).contains(&options.language_power) {
         return wrong("language_power", "from 0 to 4", options.language_power);
     }
-    for (name, &weight) in &options.weights {
+    for name in options.weights.keys().chain(options.focus.keys()) {
         if !corpus.sources().iter().any(|source| source.name == *name) {
             let known: Vec<&str> = corpus.sources().iter().map(|s| s.name.as_str()).collect();
             return Err(BatchError::Source { name: name.clone(), known: known.join(", ") });
         }
-        if !(0.0..=1e6).contains(&weight) {
-            return wrong("a source's weight", "from 0 to 1000000", weight);
-        }
+    }
+    if let Some(&weight) = options.weights.values().find(|weight| !(0.0..=1e6).contains(*weight)) {
+        return wrong("a source's weight", "from 0 to 1000000", weight);
+    }
+    if let Some(&share) = options.focus.values().find(|share| !(0.0..=1.0).contains(*share)) {
+        return wrong("a source's focus", "from 0 to 1", share);
     }
     Ok(())
 }
@@ -373,13 +428,15 @@ fn as_index(number: u64) -> usize {
 fn weighted<T>(rng: &mut ChaCha8Rng, all: &[T], weight: impl Fn(&T) -> f64) -> usize {
     let total: f64 = all.iter().map(&weight).sum();
     let mut left = unit(rng) * total;
-    for (at, one) in all.iter().enumerate() {
+    let mut last = 0;
+    for (at, one) in all.iter().enumerate().filter(|(_, one)| weight(one) > 0.0) {
         left -= weight(one);
+        last = at;
         if left < 0.0 {
-            return at;
+            break;
         }
     }
-    all.len() - 1
+    last
 }
 
 /// Where `place` is in an order of `count` places that looks random and depends on `key` alone.

@@ -9,6 +9,7 @@ use dense_plugin::{Role, Text};
 use ndarray::Array2;
 
 use super::batch::{Batch, BatchKind, BatchText};
+use super::focus::focused;
 use super::step::{self, OnnxStep, State, StepConfig, Targets};
 use super::train_step::{Numbers, StepError, StepReport, Tensor, TrainStep};
 use super::vectors::{CachedVectors, VectorsError};
@@ -87,13 +88,17 @@ impl EncoderStep {
 
 impl TrainStep for EncoderStep {
     fn step(&mut self, batch: &Batch<'_>, learning_rate: f64) -> Result<StepReport, StepError> {
+        let batch = {
+            let vectors = self.untrained.lock().unwrap_or_else(PoisonError::into_inner);
+            focused(batch, vectors.encoder().as_ref()).map_err(failed)?
+        };
         let (queries, passages) = (batch.queries.len(), batch.passages.len());
         let allowed = Array2::from_shape_vec((queries, passages), batch.allowed.clone());
         let tokens = step::Batch {
             queries: self.tokenized(Role::Query, &texts(&batch.queries))?,
             passages: self.tokenized(Role::Passage, &texts(&batch.passages))?,
             allowed: allowed.map_err(failed)?,
-            targets: self.targets(batch).map_err(failed)?,
+            targets: self.targets(&batch).map_err(failed)?,
         };
         #[expect(clippy::cast_possible_truncation, reason = "the graph's rate has 32 bits")]
         let report = self.step.step(&tokens, learning_rate as f32).map_err(failed)?;

@@ -12,6 +12,7 @@ use ndarray::{Array2, ArrayView2, Zip};
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, BatchKind, BatchText};
+use super::focus::focused;
 use super::loss::{LossOptions, contrastive, kept, toward};
 use super::train_step::{Numbers, StepError, StepReport, Tensor, TrainStep};
 use super::vectors::CachedVectors;
@@ -121,7 +122,13 @@ fn texts<'a>(texts: &[BatchText<'a>]) -> Vec<Text<'a>> {
 
 impl TrainStep for LinearHead {
     fn step(&mut self, batch: &Batch<'_>, learning_rate: f64) -> Result<StepReport, StepError> {
-        let (loss, mut gradient) = self.loss(batch)?;
+        let encoder = {
+            let vectors = self.vectors.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(vectors.encoder())
+        };
+        let batch =
+            focused(batch, encoder.as_ref()).map_err(|error| StepError::Model(error.into()))?;
+        let (loss, mut gradient) = self.loss(&batch)?;
         let length = gradient.iter().map(|x| x * x).sum::<f64>().sqrt();
         if length > self.options.max_gradient {
             gradient *= self.options.max_gradient / length;
@@ -208,6 +215,7 @@ mod tests {
             allowed: [true, true, true, true, true, true, false, true, true, true, true, true]
                 .to_vec(),
             english: vec![Some(text("the first")), None, Some(text("the third"))],
+            focus: vec![false; 3],
         }
     }
 

@@ -6,6 +6,8 @@ mod bm25;
 mod cli;
 #[cfg(feature = "onnx")]
 mod golden;
+#[cfg(feature = "onnx")]
+mod imports;
 mod layering;
 #[cfg(feature = "onnx")]
 mod means;

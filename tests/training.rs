@@ -1,12 +1,6 @@
 //! Training steps in ONNX Runtime against `PyTorch`'s (`fixtures/make/training.py`), and what holds for any step.
 
 #![expect(clippy::unwrap_used, reason = "clippy.toml allows it in test functions alone")]
-#![expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    reason = "numbers of tests are small"
-)]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -15,7 +9,7 @@ use ndarray::{Array2, arr2};
 use serde::Deserialize;
 use tantivy_dense::encoder::{OnnxEncoder, Pooling};
 use tantivy_dense::graph::{
-    AdamW, BertConfig, GraphWeights, Head, Numeric, Tensor, Weights, WeightsError, bert_encoder,
+    AdamW, BertConfig, GraphWeights, Head, Numeric, Tensor, Weights, bert_encoder,
 };
 use tantivy_dense::model::{ModelFolder, Precision, default_folder};
 use tantivy_dense::trainer::step::{
@@ -24,6 +18,7 @@ use tantivy_dense::trainer::step::{
 };
 
 use super::support::cache::{library, model_cache};
+use super::support::tiny::{Noise, text, write_tokenizer};
 
 const BERT: BertConfig = BertConfig {
     layers: 2,
@@ -38,23 +33,6 @@ const BERT: BertConfig = BertConfig {
 };
 
 const RATE: f32 = 1e-2;
-
-/// The generator of `training.py`.
-struct Noise;
-
-impl Weights for Noise {
-    fn tensor(&self, name: &str, dims: &[usize]) -> Result<Vec<f32>, WeightsError> {
-        let mut seed =
-            name.bytes().fold(11_u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
-        let (centre, spread) =
-            if name.ends_with("LayerNorm.weight") { (1.0, 0.2) } else { (0.0, 0.3) };
-        let number = |_| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (centre + spread * ((seed >> 33) as f64 / f64::from(1_u32 << 30) - 1.0)) as f32
-        };
-        Ok((0..dims.iter().product()).map(number).collect())
-    }
-}
 
 fn batch() -> Batch {
     Batch {
@@ -274,26 +252,16 @@ fn an_adapter_s_file_changes_a_base_as_training_did() {
     assert!(matches!(error, ParseError::Facts { .. }), "{error}");
 }
 
-/// Vectors of token ids, through an encoder as a user has it: token `i` is the word `wi`.
+/// Vectors of token ids, through an encoder as a user has it.
 fn encoded(weights: &dyn Weights, texts: &[&[u32]], library: &Path) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
-    let words: Vec<String> = (0..9).map(|i| format!(r#""w{i}":{i}"#)).collect();
-    let tokenizer = format!(
-        r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
-        "pre_tokenizer":{{"type":"Whitespace"}},"post_processor":null,"decoder":null,
-        "model":{{"type":"WordLevel","unk_token":"w0","vocab":{{{}}}}}}}"#,
-        words.join(",")
-    );
-    std::fs::write(folder.path().join("tokenizer.json"), tokenizer).unwrap();
+    write_tokenizer(folder.path(), BERT.vocabulary);
     let graph = bert_encoder(&BERT, weights, Numeric::F32).unwrap();
     graph.save(folder.path(), "model.onnx").unwrap();
     let model = ModelFolder::open(folder.path()).unwrap();
     let builder = OnnxEncoder::builder(model).precision(Precision::F32);
     let encoder = builder.runtime(library).threads(1).build().unwrap();
-    let texts: Vec<String> = texts
-        .iter()
-        .map(|text| text.iter().map(|id| format!("w{id}")).collect::<Vec<_>>().join(" "))
-        .collect();
+    let texts: Vec<String> = texts.iter().map(|ids| text(ids)).collect();
     let texts: Vec<Text<'_>> = texts.iter().map(|text| Text::new(text)).collect();
     encoder.encode(Role::Passage, &texts).unwrap().vectors.as_flat().to_vec()
 }

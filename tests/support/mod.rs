@@ -4,6 +4,8 @@
 pub(crate) mod cache;
 pub(crate) mod soak;
 #[cfg(feature = "onnx")]
+pub(crate) mod tiny;
+#[cfg(feature = "onnx")]
 pub(crate) use cache::{data, model_cache};
 
 use std::ffi::OsStr;

@@ -169,6 +169,62 @@ fn a_batch_in_parts_is_one_big_batch() {
     }
 }
 
+/// So many pairs of texts that are all different, of 3 to 6 tokens.
+fn large_batch(pairs: u32) -> Batch {
+    // Digits 1 to 6, as tokens 3 to 8.
+    let text = |mut number: u32| {
+        let mut ids = vec![1];
+        while number > 0 {
+            number -= 1;
+            ids.push(3 + number % 6);
+            number /= 6;
+        }
+        ids.push(2);
+        ids
+    };
+    let count = pairs as usize;
+    Batch {
+        queries: (1..=pairs).map(text).collect(),
+        // 257 and the number of texts with 1 to 4 digits have no factor in common.
+        passages: (1..=pairs).map(|at| text(1 + at * 257 % 1554)).collect(),
+        allowed: Array2::from_shape_fn((count, count), |(q, p)| q == p || (q + p) % 7 > 0),
+        ..Batch::default()
+    }
+}
+
+#[test]
+fn a_thousand_pairs_in_little_memory_are_one_big_batch() {
+    let Some(library) = library() else { return };
+    let batch = large_batch(1024);
+    for trained in [Trained::LowRank(low_rank()), Trained::All] {
+        // In one chunk, in chunks of which some are kept, and in smaller ones that are all made again.
+        let found = [(20_000, 20_000), (500, 4000), (60, 0)].map(|(chunk, kept)| {
+            let config = StepConfig {
+                chunk_tokens: chunk,
+                kept_tokens: kept,
+                // Steps proportional to gradients: what differs by rounding stays so.
+                optimizer: AdamW { epsilon: 1.0, ..AdamW::default() },
+                ..config(trained.clone())
+            };
+            let mut step = open(&library, config);
+            let state = step.state().unwrap();
+            if matches!(trained, Trained::LowRank(_)) {
+                step.restore(&noisy(&state)).unwrap();
+            }
+            let before = step.state().unwrap();
+            (step.step(&batch, 1.0).unwrap(), before, step.state().unwrap())
+        });
+        let (whole, before, after) = &found[0];
+        // By a thousand times more than parts may differ.
+        assert!(apart(before, after) > 1e-2, "{}", apart(before, after));
+        for (report, _, state) in &found[1..] {
+            assert!((report.loss - whole.loss).abs() < 1e-5, "{report:?} {whole:?}");
+            assert!(apart(state, after) < 1e-5, "{}", apart(state, after));
+            assert!(report.padded_tokens < whole.padded_tokens);
+        }
+    }
+}
+
 #[test]
 fn steps_repeat_bit_for_bit_and_go_on_from_a_state() {
     let Some(library) = library() else { return };

@@ -46,6 +46,34 @@ fn an_index_that_was_made_with_means_is_searched_and_grows_with_them() {
 }
 
 #[test]
+fn means_of_another_encoder_are_refused_and_such_that_name_none_are_taken() {
+    let bench = Bench::new();
+    means(&bench);
+    let index = ["index", "idx", "corpus.jsonl", "--model", "toy", "--language-means"];
+    let bytes = fs::read(bench.path("mine")).unwrap();
+    // As many bytes, so that the file stays sound.
+    let changed = |from: &str, to: &str| {
+        let at = bytes.windows(from.len()).position(|bytes| bytes == from.as_bytes()).unwrap();
+        [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()
+    };
+    bench.file("others", changed("toy-trigrams-256", "the-other-model!"));
+    let ran = bench.run(&[&index[..], &["others"]].concat()).expect(1);
+    assert!(
+        ran.stderr.contains("of encoder the-other-model!, and toy-trigrams-256 is used"),
+        "{ran:#?}"
+    );
+    assert!(ran.stderr.contains("hint: --model takes"), "{ran:#?}");
+    assert!(!bench.path("idx").exists());
+    // As files of before have it; an index of them is searched with the same ones that name their encoder.
+    bench.file("older", changed("\"encoder\"", "\"nothing\""));
+    bench.run(&[&index[..], &["older"]].concat()).expect(0);
+    let search = ["search", "idx", "why does the tide come", "--mode", "dense", "-k", "1"];
+    for means in [&[][..], &["--language-means", "mine"]] {
+        bench.run(&[&search[..], means].concat()).expect(0);
+    }
+}
+
+#[test]
 fn a_damaged_file_of_means_is_an_error_that_names_it_and_leaves_no_index() {
     let bench = Bench::new();
     bench.file("corpus.jsonl", CORPUS);

@@ -12,6 +12,7 @@ use super::ui::Ui;
 #[cfg(feature = "onnx")]
 use crate::encoder::{BuildError, RuntimeError};
 use crate::engine::EngineError;
+use crate::means::MeansError;
 
 /// What to type where no index is.
 const INDEX: &str = "`tdense index DIR SOURCE...` makes an index in a new folder";
@@ -19,6 +20,10 @@ const INDEX: &str = "`tdense index DIR SOURCE...` makes an index in a new folder
 /// What to type where another encoder is needed.
 const MODEL: &str =
     "`tdense inspect DIR` names the encoder the index was made with; --model takes its folder";
+
+/// What to type where language means are of another encoder.
+const MEANS: &str =
+    "--model takes the encoder that they are of; `tdense model means` makes means of another";
 
 /// What to type where no model or no ONNX Runtime is.
 #[cfg(feature = "onnx")]
@@ -105,6 +110,9 @@ fn hint(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     #[cfg(feature = "onnx")]
     if cause.is::<crate::model::OpenError>() {
         return Some(GET);
+    }
+    if let Some(MeansError::OtherEncoder { .. } | MeansError::Dim { .. }) = cause.downcast_ref() {
+        return Some(MEANS);
     }
     if let Some(error) = cause.downcast_ref::<io::Error>() {
         let is_full = error.kind() == io::ErrorKind::StorageFull;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use dense_indexer::{ReadOptions, Records, Source};
-use dense_plugin::{Dim, LanguageTag, Role};
+use dense_plugin::{LanguageTag, Role};
 
 use super::models::ModelOptions;
 use super::ui::Ui;
@@ -63,7 +63,7 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     let encoder = options.model.encoder()?;
-    let mut means = LanguageMeans::new(Dim::new(encoder.dim().get())?);
+    let mut means = LanguageMeans::new(encoder.dim()).of(encoder.fingerprint());
     #[cfg(feature = "train")]
     let training = options.training_data.as_deref().map(|folder| corpus(folder, options, ui));
     #[cfg(feature = "train")]

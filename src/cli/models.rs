@@ -132,7 +132,9 @@ impl ModelOptions {
             let file = folder.language_means().with_context(|| {
                 format!("{}: the model brings no language means", folder.path().display())
             })?;
-            return Ok(LanguageMeans::read(&file)?);
+            let means = LanguageMeans::read(&file)?;
+            means.check_encoder(folder.fingerprint())?;
+            return Ok(means);
         }
         anyhow::bail!("the toy encoder brings no language means; name a file of them")
     }

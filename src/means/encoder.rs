@@ -24,8 +24,9 @@ impl MeansEncoder {
     /// Takes an encoder, and means of its vectors.
     ///
     /// # Errors
-    /// [`MeansError::Dim`] if the means are of vectors of another dim.
+    /// [`MeansError`] if the means are of vectors of another encoder or dim.
     pub fn new(inner: Arc<dyn Encoder>, means: LanguageMeans) -> Result<Self, MeansError> {
+        means.check_encoder(inner.fingerprint())?;
         means.check(inner.dim().get())?;
         let name = format!("{}{JOINT}{:08x}", inner.fingerprint(), means.checksum());
         Ok(Self { inner, means, fingerprint: Fingerprint::new(name) })
@@ -78,10 +79,13 @@ impl Encoder for MeansEncoder {
 }
 
 /// Why means do not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message explains its fields")]
 pub enum MeansError {
+    /// They say that they are of another model.
+    #[error("the language means are of encoder {means}, and {encoder} is used")]
+    OtherEncoder { means: Fingerprint, encoder: Fingerprint },
     /// They are of another model.
     #[error("the language means are of vectors of dim {means}, and these have dim {vectors}")]
     Dim { means: usize, vectors: usize },
@@ -116,6 +120,24 @@ mod tests {
         let alone = MeansEncoder::without_means(encoder.fingerprint());
         assert_eq!(alone.as_ref(), Some(toy.fingerprint()));
         assert_eq!(MeansEncoder::without_means(toy.fingerprint()), None);
+    }
+
+    #[test]
+    fn means_are_of_their_encoder_or_do_not_say_it() {
+        let toy = Arc::new(ToyEncoder::new(Dim::new(8).unwrap()));
+        let means = LanguageMeans::new(toy.dim());
+        let own = means.clone().of(toy.fingerprint());
+        let other = means.clone().of(&Fingerprint::new("other"));
+        let made = |means: &LanguageMeans| MeansEncoder::new(toy.clone(), means.clone());
+        let error = made(&other).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the language means are of encoder other, and toy-trigrams-8 is used"
+        );
+        assert_eq!(own.clone().with(Role::Query, &other).unwrap_err(), error);
+        assert_eq!(own.clone().with(Role::Query, &means).unwrap(), own);
+        // An index that was made with means of before is searched with the same ones that say it.
+        assert_eq!(made(&own).unwrap().fingerprint(), made(&means).unwrap().fingerprint());
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Means as a file: safetensors, with `query/<tag>` and `passage/<tag>` of `[dim]`, and where there are components
-//! `<role>/<tag>/components` of `[count, dim]`, all F32.
+//! `<role>/<tag>/components` of `[count, dim]`, all F32; and `encoder` in the metadata, the fingerprint of the encoder whose
+//! vectors they are of. Files of before it was kept have none.
 //!
 //! Invariant: any bytes are means or an error, and means that were read are finite and of one dim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use dense_plugin::{Dim, LanguageTag, Role, VectorError};
+use dense_plugin::{Dim, Fingerprint, LanguageTag, Role, VectorError};
 use ndarray::{Array1, Array2, Axis};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
@@ -17,6 +18,7 @@ use super::{LanguageMeans, Off, Side};
 
 const ROLES: [(Role, &str); 2] = [(Role::Query, "query"), (Role::Passage, "passage")];
 const COMPONENTS: &str = "components";
+const ENCODER: &str = "encoder";
 
 /// A tensor on its way into a file: shape and bytes.
 type Tensor = (Vec<usize>, Vec<u8>);
@@ -54,6 +56,8 @@ impl LanguageMeans {
     /// # Errors
     /// What is wrong with the bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MeansContentError> {
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let encoder = header.metadata().as_ref().and_then(|entries| entries.get(ENCODER));
         let tensors = SafeTensors::deserialize(bytes)?;
         let mut dim = None;
         let mut sides: BTreeMap<&str, BTreeMap<String, Off>> = BTreeMap::new();
@@ -85,7 +89,7 @@ impl LanguageMeans {
             }
         }
         let dim = Dim::new(dim.ok_or(MeansContentError::Empty)?)?;
-        let mut means = Self::new(dim);
+        let mut means = Self { encoder: encoder.map(Fingerprint::new), ..Self::new(dim) };
         for (role, name) in ROLES {
             *means.side_mut(role) = Side::new(sides.remove(name).unwrap_or_default());
         }
@@ -97,17 +101,22 @@ impl LanguageMeans {
     /// # Panics
     /// Never: tensors are made here with the shapes that they say.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let encoder = self.encoder.as_ref();
+        self.bytes_with(encoder.map(|name| HashMap::from([(ENCODER.into(), name.to_string())])))
+    }
+
+    /// What tells these means from others of one encoder: the same whether they name it or not.
+    pub(super) fn checksum(&self) -> u32 {
+        crc32fast::hash(&self.bytes_with(None))
+    }
+
+    fn bytes_with(&self, metadata: Option<HashMap<String, String>>) -> Vec<u8> {
         let tensors = self.tensors();
         let views = tensors.iter().map(|(name, (shape, bytes))| {
             let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
             (name, view.expect("as many bytes as the shape says"))
         });
-        safetensors::serialize(views, None).expect("names and shapes are written as they are")
-    }
-
-    /// What tells these means from others.
-    pub(super) fn checksum(&self) -> u32 {
-        crc32fast::hash(&self.to_bytes())
+        safetensors::serialize(views, metadata).expect("names and shapes are written as they are")
     }
 
     fn tensors(&self) -> BTreeMap<String, Tensor> {
@@ -212,8 +221,10 @@ mod tests {
     fn what_was_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("means");
-        means().write(&file).unwrap();
-        assert_eq!(LanguageMeans::read(&file).unwrap(), means());
+        for means in [means(), means().of(&Fingerprint::new("mine"))] {
+            means.write(&file).unwrap();
+            assert_eq!(LanguageMeans::read(&file).unwrap(), means);
+        }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

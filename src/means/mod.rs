@@ -5,7 +5,7 @@
 //!
 //! Invariant: what is taken off depends on the role and language of a text alone, so a text has the same vector
 //! whatever it is encoded beside, and an index made with means is searched with the same ones: they are part of the
-//! fingerprint.
+//! fingerprint. Means that say whose vectors they are of are taken off no other encoder's.
 //!
 //! Source: Roy et al., "`LAReQA`" (2020), section 5, and Yang et al., "A Simple and Effective Method to Eliminate the
 //! Self Language Bias in Multilingual Representations" (2021), which takes off principal components.
@@ -16,7 +16,7 @@ mod file;
 
 use std::collections::BTreeMap;
 
-use dense_plugin::{Dim, LanguageTag, Role};
+use dense_plugin::{Dim, Fingerprint, LanguageTag, Role};
 use ndarray::{Array1, ArrayView2, Axis};
 
 pub use encoder::{MeansEncoder, MeansError};
@@ -42,6 +42,8 @@ pub use file::{MeansContentError, MeansFileError};
 #[derive(Clone, Debug, PartialEq)]
 pub struct LanguageMeans {
     dim: Dim,
+    /// Whose vectors they are of; none in files of before it was kept.
+    encoder: Option<Fingerprint>,
     queries: Side,
     passages: Side,
 }
@@ -65,7 +67,27 @@ struct Off {
 impl LanguageMeans {
     /// No means yet: vectors stay what they are.
     pub fn new(dim: Dim) -> Self {
-        Self { dim, queries: Side::default(), passages: Side::default() }
+        Self { dim, encoder: None, queries: Side::default(), passages: Side::default() }
+    }
+
+    /// Says whose vectors the means are of. An encoder has the same means in all precisions.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// use dense_plugin::{Dim, Encoder, Fingerprint, toy::ToyEncoder};
+    /// use tantivy_dense::means::{LanguageMeans, MeansEncoder};
+    ///
+    /// let encoder = Arc::new(ToyEncoder::new(Dim::new(8)?));
+    /// let means = LanguageMeans::new(encoder.dim());
+    /// let other = means.clone().of(&Fingerprint::new("other"));
+    /// assert!(MeansEncoder::new(encoder.clone(), other).is_err());
+    /// assert!(MeansEncoder::new(encoder.clone(), means.of(encoder.fingerprint())).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn of(mut self, encoder: &Fingerprint) -> Self {
+        self.encoder = Some(encoder.clone());
+        self
     }
 
     /// How many numbers a vector has.
@@ -117,8 +139,11 @@ impl LanguageMeans {
     /// Takes the means of one role from `other`, in place of those that it had.
     ///
     /// # Errors
-    /// [`MeansError::Dim`] if they are of vectors of another dim.
+    /// [`MeansError`] if they are of vectors of another encoder or dim.
     pub fn with(mut self, role: Role, other: &Self) -> Result<Self, MeansError> {
+        if let Some(encoder) = &self.encoder {
+            other.check_encoder(encoder)?;
+        }
         other.check(self.dim.get())?;
         *self.side_mut(role) = other.side(role).clone();
         Ok(self)
@@ -149,6 +174,16 @@ impl LanguageMeans {
             *to = narrow(f64::from(*from) * scale);
         }
         Ok(())
+    }
+
+    /// Whether the means are of this encoder's vectors, as far as they say.
+    pub(crate) fn check_encoder(&self, encoder: &Fingerprint) -> Result<(), MeansError> {
+        match &self.encoder {
+            Some(means) if means != encoder => {
+                Err(MeansError::OtherEncoder { means: means.clone(), encoder: encoder.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check(&self, dim: usize) -> Result<(), MeansError> {

@@ -13,6 +13,8 @@ pub mod weighted;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(test)]
+mod damaged;
 #[cfg(feature = "onnx")]
 pub mod encoder;
 #[cfg(feature = "onnx")]

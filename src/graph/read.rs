@@ -46,8 +46,11 @@ impl GraphWeights {
     /// [`ReadError`] if it cannot be read or is no graph.
     pub fn open(graph: &Path, config: &BertConfig) -> Result<Self, ReadError> {
         let io = |source| ReadError::Io { file: graph.to_owned(), source };
-        let bytes = fs::read(graph).map_err(io)?;
-        let model = ModelProto::decode(&*bytes)
+        Self::parse(graph, &fs::read(graph).map_err(io)?, config)
+    }
+
+    fn parse(graph: &Path, bytes: &[u8], config: &BertConfig) -> Result<Self, ReadError> {
+        let model = ModelProto::decode(bytes)
             .map_err(|source| ReadError::Graph { graph: graph.to_owned(), source })?;
         let folder = graph.parent().unwrap_or(Path::new(""));
         let initializers = model.graph.map(|graph| graph.initializer).unwrap_or_default();
@@ -66,6 +69,9 @@ impl GraphWeights {
         let missing = || ReadError::Words { graph: self.graph.clone() };
         let stored = self.tensors.get(WORDS).ok_or_else(missing)?;
         let &[rows, columns] = &*stored.dims else { return Err(missing()) };
+        if columns != self.hidden {
+            return Err(missing());
+        }
         let place = match &stored.place {
             Place::Inline(bytes) => Source::Bytes(bytes.clone()),
             Place::File { path, start } => {
@@ -93,12 +99,13 @@ impl GraphWeights {
             Place::Inline(bytes) => Ok(floats(bytes)),
             Place::File { path, start } => {
                 let mut file = File::open(path)?;
-                file.seek(SeekFrom::Start(*start))?;
-                let mut bytes = Vec::with_capacity(length);
-                file.take(length as u64).read_to_end(&mut bytes)?;
-                if bytes.len() != length {
+                // Dims that were changed must not ask for more memory than the file has bytes.
+                if length as u64 > file.metadata()?.len().saturating_sub(*start) {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
+                file.seek(SeekFrom::Start(*start))?;
+                let mut bytes = vec![0; length];
+                file.read_exact(&mut bytes)?;
                 Ok(floats(&bytes))
             }
         };
@@ -247,4 +254,77 @@ pub enum ReadError {
     /// Another exporter wrote it, or it is cut short.
     #[error("{graph}: has no word embeddings under the name `{WORDS}`, so it was not made here; `tdense model get` or `tdense model import` makes a folder that can be trained", graph = graph.display())]
     Words { graph: PathBuf },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::proto::GraphProto;
+    use super::*;
+    use crate::damaged::damaged;
+    use crate::encoder::Pooling;
+    use crate::graph::{Head, Numeric, bert_encoder};
+    use proptest::prelude::*;
+
+    const SIZE: BertConfig = BertConfig {
+        layers: 1,
+        heads: 2,
+        hidden: 32,
+        inner: 48,
+        vocabulary: 9,
+        positions: 6,
+        token_types: 2,
+        epsilon: 1e-5,
+        head: Head { pooling: Pooling::Mean, dense: None },
+    };
+
+    struct Ones;
+
+    impl Weights for Ones {
+        fn tensor(&self, _: &str, dims: &[usize]) -> Result<Vec<f32>, WeightsError> {
+            Ok(vec![1.0; dims.iter().product()])
+        }
+    }
+
+    #[test]
+    fn word_embeddings_of_another_width_are_refused() {
+        let dims = vec![0, 1 << 60];
+        let raw_data = Some(Vec::new());
+        let words = TensorProto {
+            dims,
+            data_type: ElementType::F32 as i32,
+            name: WORDS.to_owned(),
+            raw_data,
+            ..TensorProto::default()
+        };
+        let graph = GraphProto { initializer: vec![words], ..GraphProto::default() };
+        let model = ModelProto { graph: Some(graph), ..ModelProto::default() };
+        let weights = GraphWeights::parse(Path::new("m"), &model.encode_to_vec(), &SIZE).unwrap();
+        assert!(matches!(weights.words(), Err(ReadError::Words { .. })));
+    }
+
+    #[test]
+    fn any_bytes_are_weights_or_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let graph = folder.path().join("model.onnx");
+        bert_encoder(&SIZE, &Ones, Numeric::F32)
+            .unwrap()
+            .save(folder.path(), "model.onnx")
+            .unwrap();
+        let mut model = ModelProto::decode(&*fs::read(&graph).unwrap()).unwrap();
+        // The reader passes over nodes; what is damaged is to be weights.
+        model.graph.as_mut().unwrap().node.clear();
+        let whole = model.encode_to_vec();
+        let read = |bytes: &[u8]| -> Result<(), Box<dyn std::error::Error>> {
+            let weights = GraphWeights::parse(&graph, bytes, &SIZE)?;
+            let encoder = bert_encoder(&SIZE, &weights, Numeric::F32);
+            let (mut words, mut row) = (weights.words()?, Vec::new());
+            (0..words.rows().min(9)).try_for_each(|at| words.read(at, &mut row))?;
+            encoder?;
+            Ok(())
+        };
+        read(&whole).unwrap();
+        proptest!(|(bytes in damaged(whole))| {
+            let _ = read(&bytes);
+        });
+    }
 }

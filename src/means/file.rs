@@ -207,6 +207,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::damaged::damaged_tensors;
 
     fn means() -> LanguageMeans {
         let tag = |tag: &str| Some(tag.parse().unwrap());
@@ -251,16 +252,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_means_or_an_error(bytes: Vec<u8>) {
-            let _ = LanguageMeans::from_bytes(&bytes);
-        }
-
-        #[test]
-        fn changed_bytes_are_means_or_an_error(at in 0_usize..200, to: u8) {
-            let mut bytes = means().to_bytes();
-            let at = at % bytes.len();
-            bytes[at] = to;
-            let _ = LanguageMeans::from_bytes(&bytes);
+        fn any_bytes_are_means_or_an_error(
+            bytes in damaged_tensors(means().of(&Fingerprint::new("mine")).to_bytes())
+        ) {
+            if let Ok(means) = LanguageMeans::from_bytes(&bytes) {
+                let mut vector = vec![1.0; means.dim().get()];
+                means.take_off(Role::Query, None, &mut vector).unwrap();
+                prop_assert_eq!(LanguageMeans::from_bytes(&means.to_bytes()).unwrap(), means);
+            }
         }
     }
 }

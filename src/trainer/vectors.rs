@@ -208,8 +208,10 @@ fn is_filled(input: &mut impl Read, into: &mut [u8]) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::damaged::damaged;
     use dense_plugin::Dim;
     use dense_plugin::toy::ToyEncoder;
+    use proptest::prelude::*;
 
     fn toy(dim: usize) -> Arc<dyn Encoder> {
         Arc::new(ToyEncoder::new(Dim::new(dim).unwrap()))
@@ -240,6 +242,24 @@ mod tests {
             std::fs::write(&file, &changed).unwrap();
             assert_eq!(fill(&file), wanted, "changed at {at}");
         }
+    }
+
+    #[test]
+    fn any_bytes_give_the_same_vectors_or_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("vectors");
+        let texts = ["one", "two", "three"].map(Text::new);
+        let mut vectors = CachedVectors::with_file(toy(16), &file).unwrap();
+        vectors.of(Role::Query, &texts[..1]).unwrap();
+        let wanted = vectors.of(Role::Query, &texts).unwrap();
+        proptest!(|(bytes in damaged(std::fs::read(&file).unwrap()))| {
+            let file = folder.path().join("damaged");
+            std::fs::write(&file, bytes).unwrap();
+            match CachedVectors::with_file(toy(16), &file) {
+                Ok(mut found) => prop_assert_eq!(found.of(Role::Query, &texts).unwrap(), wanted.clone()),
+                Err(error) => assert!(matches!(error, VectorsError::Other { .. }), "{error}"),
+            }
+        });
     }
 
     #[test]

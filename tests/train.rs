@@ -5,6 +5,8 @@ use std::fs;
 use std::io::BufReader;
 use std::path::Path;
 
+use super::imports::publish;
+use super::support::cache::library;
 use super::support::{Bench, read_until};
 
 /// Questions and passages in two languages, and across them.
@@ -123,6 +125,32 @@ fn a_sweep_compares_ratios_and_does_not_repeat_what_is_done() {
     let second = sweep(&bench);
     assert_eq!(second.stdout, first.stdout);
     assert!(second.stderr.contains("going on after 30 steps"), "{}", second.stderr);
+}
+
+#[test]
+fn the_untrained_encoder_is_opened_only_where_it_is_asked() {
+    let Some(library) = library() else { return };
+    let bench = Bench::new();
+    pairs(&bench);
+    publish("bert", &bench.path("published"));
+    bench.run(&["model", "import", "published", "--name", "tiny"]).expect(0);
+    let int8 = bench.path("cache/models/tiny/model.int8.onnx");
+    // As many bytes, so that the folder opens.
+    fs::write(&int8, vec![0; fs::read(&int8).unwrap().len()]).unwrap();
+    let train = |more: &[&str]| {
+        let start = ["train", "--pairs", "pairs.jsonl", "--model", "tiny", "--rank", "2"];
+        let short = ["--batch", "8", "--least-sets", "8", "--steps", "2", "--dev-share", "0.2"];
+        let runtime = ["--onnxruntime", library.to_str().unwrap()];
+        bench.run(&[&start[..], &short, &runtime, more].concat())
+    };
+    train(&["--out", "a"]).expect(0);
+    assert!(!bench.path("a/vectors-int8.tdvc").exists());
+    for (out, asking) in
+        [("b", ["--keep", "1"]), ("c", ["--english", "1"]), ("d", ["--focus", "pairs=1"])]
+    {
+        let ran = train(&[&["--out", out], &asking[..]].concat()).expect(1);
+        assert!(ran.stderr.contains("model.int8.onnx"), "{ran:#?}");
+    }
 }
 
 #[test]

@@ -244,6 +244,11 @@ impl TrainingOptions {
         }
     }
 
+    /// Whether the untrained model is asked about texts while its weights are trained.
+    fn asks_untrained(&self) -> bool {
+        self.english > 0.0 || self.keep > 0.0 || !self.focus.is_empty()
+    }
+
     fn linear(&self) -> LinearOptions {
         let direction = if self.one_way { Direction::QueryToPassage } else { Direction::Symmetric };
         LinearOptions {
@@ -353,26 +358,40 @@ fn cells(validation: &Validation) -> [String; 4] {
 
 /// What runs train, and share.
 struct Models {
-    vectors: Arc<Mutex<CachedVectors>>,
     fingerprint: String,
-    /// Absent where no weights of it are trained.
-    model: Option<Trainable>,
+    base: Base,
+}
+
+/// What a sweep's runs encode once for all.
+type Vectors = Arc<Mutex<CachedVectors>>;
+
+/// What training begins from.
+enum Base {
+    /// An encoder's vectors.
+    Frozen(Vectors),
+    /// A model's weights, and its untrained vectors where they are asked for.
+    Weights(Trainable, Option<Vectors>),
 }
 
 impl Models {
     fn open(common: &Common, folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
-        let encoder = common.model.encoder()?;
-        let fingerprint = encoder.fingerprint().to_string();
         // A fingerprint is that of all precisions, and vectors of two are not the same numbers.
-        let precision = common.model.precision();
-        let file = folder.join(format!("vectors-{precision}.tdvc"));
-        let vectors = CachedVectors::with_file(encoder, &file)?;
-        let model = match common.training.part {
-            Part::Linear => None,
-            Part::LowRank | Part::AllButWords | Part::All => Some(common.model.trainable()?),
+        let file = folder.join(format!("vectors-{}.tdvc", common.model.precision()));
+        let vectors = |encoder| {
+            let vectors = CachedVectors::with_file(encoder, &file)?;
+            anyhow::Ok(Arc::new(Mutex::new(vectors)))
         };
-        Ok(Self { vectors: Arc::new(Mutex::new(vectors)), fingerprint, model })
+        let training = &common.training;
+        if training.part == Part::Linear {
+            let encoder = common.model.encoder()?;
+            let fingerprint = encoder.fingerprint().to_string();
+            return Ok(Self { fingerprint, base: Base::Frozen(vectors(encoder)?) });
+        }
+        let model = common.model.trainable()?;
+        let untrained = training.asks_untrained().then(|| vectors(common.model.encoder()?));
+        let fingerprint = model.folder.fingerprint().to_string();
+        Ok(Self { fingerprint, base: Base::Weights(model, untrained.transpose()?) })
     }
 
     /// What one run trains, and what it goes by: the only place that knows the parts.
@@ -381,11 +400,13 @@ impl Models {
         options: &TrainingOptions,
         seed: u64,
     ) -> anyhow::Result<(Box<dyn TrainStep>, serde_json::Value)> {
-        let vectors = Arc::clone(&self.vectors);
-        let Some(model) = &self.model else {
-            let linear = options.linear();
-            let config = serde_json::json!({"part": "linear", "options": linear});
-            return Ok((Box::new(LinearHead::new(vectors, linear)), config));
+        let (model, untrained) = match &self.base {
+            Base::Frozen(vectors) => {
+                let linear = options.linear();
+                let config = serde_json::json!({"part": "linear", "options": linear});
+                return Ok((Box::new(LinearHead::new(Arc::clone(vectors), linear)), config));
+            }
+            Base::Weights(model, untrained) => (model, untrained.clone()),
         };
         let step = options.encoder(model);
         let config = serde_json::json!({
@@ -401,7 +422,7 @@ impl Models {
             "chunk_tokens": step.chunk_tokens,
         });
         let (folder, library) = (model.folder.clone(), &model.library);
-        let step = EncoderStep::new(folder, library, step, options.max_tokens, vectors, seed)?;
+        let step = EncoderStep::new(folder, library, step, options.max_tokens, untrained, seed)?;
         Ok((Box::new(step), config))
     }
 }
@@ -506,7 +527,9 @@ fn train(
     };
     let outcome = trainer.run(part.as_mut(), plan.resume, &mut on_event)?;
     progress.finish();
-    if let Some(model) = models.model.as_ref().filter(|_| outcome.stopped != Stopped::Asked) {
+    if let Base::Weights(model, _) = &models.base
+        && outcome.stopped != Stopped::Asked
+    {
         let state = state_of(outcome.steps, &part.state()?)?;
         export(model, &common.training.encoder(model).trained, &state, plan.folder, ui)?;
     }

@@ -3,7 +3,7 @@
 //! Invariant: texts are tokenized as the trained model will tokenize them, prefixes included, but cut earlier.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dense_plugin::{Role, Text};
 use ndarray::Array2;
@@ -12,7 +12,7 @@ use super::batch::{Batch, BatchKind, BatchText};
 use super::focus::focused;
 use super::step::{self, OnnxStep, State, StepConfig, Targets};
 use super::train_step::{Numbers, StepError, StepReport, Tensor, TrainStep};
-use super::vectors::{CachedVectors, VectorsError};
+use super::vectors::CachedVectors;
 use crate::encoder::Tokens;
 use crate::graph;
 use crate::model::ModelFolder;
@@ -24,13 +24,13 @@ pub struct EncoderStep {
     tokens: Tokens,
     folder: ModelFolder,
     distillation: graph::Distillation,
-    /// The untrained model's vectors, which distillation holds on to.
-    untrained: Arc<Mutex<CachedVectors>>,
+    /// The untrained model's vectors, which distillation holds on to and passages are cut by; none where neither is asked for.
+    untrained: Option<Arc<Mutex<CachedVectors>>>,
 }
 
 impl EncoderStep {
     /// Opens a model folder that was made here. `library` is ONNX Runtime's; texts are cut after `tokens` tokens, special
-    /// ones included; `untrained` is only asked where the settings distil.
+    /// ones included; `untrained` is only asked, and wanted, where the settings distil or batches have passages to cut.
     ///
     /// # Errors
     /// [`StepError::Model`] if the folder, or its tokenizer, cannot be opened for training.
@@ -39,7 +39,7 @@ impl EncoderStep {
         library: &Path,
         config: StepConfig,
         tokens: usize,
-        untrained: Arc<Mutex<CachedVectors>>,
+        untrained: Option<Arc<Mutex<CachedVectors>>>,
         seed: u64,
     ) -> Result<Self, StepError> {
         let distillation = config.distillation;
@@ -60,13 +60,18 @@ impl EncoderStep {
         texts.iter().map(ids).collect::<Result<_, _>>().map_err(failed)
     }
 
-    fn frozen(&self, role: Role, texts: &[Text<'_>]) -> Result<Array2<f32>, VectorsError> {
-        let mut vectors = self.untrained.lock().unwrap_or_else(PoisonError::into_inner);
-        vectors.of(role, texts)
+    fn untrained(&self) -> Result<MutexGuard<'_, CachedVectors>, StepError> {
+        let vectors =
+            self.untrained.as_ref().ok_or_else(|| failed("no untrained model is open"))?;
+        Ok(vectors.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn frozen(&self, role: Role, texts: &[Text<'_>]) -> Result<Array2<f32>, StepError> {
+        self.untrained()?.of(role, texts).map_err(failed)
     }
 
     /// What the untrained model says about the texts of a batch, as far as it is to be held on to.
-    fn targets(&self, batch: &Batch<'_>) -> Result<Targets, VectorsError> {
+    fn targets(&self, batch: &Batch<'_>) -> Result<Targets, StepError> {
         let mut targets = Targets::default();
         if self.distillation.similarities > 0.0 && matches!(batch.kind, BatchKind::Mono(_)) {
             let queries = self.frozen(Role::Query, &texts(&batch.queries))?;
@@ -88,9 +93,10 @@ impl EncoderStep {
 
 impl TrainStep for EncoderStep {
     fn step(&mut self, batch: &Batch<'_>, learning_rate: f64) -> Result<StepReport, StepError> {
-        let batch = {
-            let vectors = self.untrained.lock().unwrap_or_else(PoisonError::into_inner);
-            focused(batch, vectors.encoder().as_ref()).map_err(failed)?
+        let batch = if batch.focus.contains(&true) {
+            focused(batch, self.untrained()?.encoder().as_ref()).map_err(failed)?
+        } else {
+            batch.clone()
         };
         let (queries, passages) = (batch.queries.len(), batch.passages.len());
         let allowed = Array2::from_shape_vec((queries, passages), batch.allowed.clone());
@@ -98,7 +104,7 @@ impl TrainStep for EncoderStep {
             queries: self.tokenized(Role::Query, &texts(&batch.queries))?,
             passages: self.tokenized(Role::Passage, &texts(&batch.passages))?,
             allowed: allowed.map_err(failed)?,
-            targets: self.targets(&batch).map_err(failed)?,
+            targets: self.targets(&batch)?,
         };
         #[expect(clippy::cast_possible_truncation, reason = "the graph's rate has 32 bits")]
         let report = self.step.step(&tokens, learning_rate as f32).map_err(failed)?;

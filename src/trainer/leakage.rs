@@ -149,9 +149,12 @@ impl Exclusions {
         }
         // A collection's files lie in its folder or one below: `qrels/`, or a language's.
         let own = whole.is_dir().then_some(&*whole);
-        for folder in own.into_iter().chain(whole.ancestors().skip(1).take(2)) {
-            match Collection::open_all(folder) {
+        let around = own.into_iter().chain(whole.ancestors().skip(1).take(2));
+        for (above, folder) in around.enumerate() {
+            match Collection::open(folder) {
                 Err(OpenError::Neither { .. } | OpenError::Io { .. }) => {}
+                // A folder beside collections is none of theirs.
+                Err(OpenError::Several { .. }) if above > 0 => {}
                 // One that is damaged is one too.
                 _ => return refuse(folder),
             }
@@ -219,6 +222,8 @@ mod tests {
             assert!(exclusions.check_place(&sub(inside)).is_err(), "{inside}");
         }
         exclusions.check_place(&sub("own/pairs.jsonl")).unwrap();
+        fs::create_dir(sub("beir/own")).unwrap();
+        exclusions.check_place(&sub("beir/own/pairs.jsonl")).unwrap();
         fs::write(sub("own/other.txt"), "a text").unwrap();
         exclusions.exclude(&sub("own")).unwrap();
         assert!(exclusions.check_place(&sub("own/pairs.jsonl")).is_err());

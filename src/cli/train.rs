@@ -365,7 +365,7 @@ impl Models {
         let encoder = common.model.encoder()?;
         let fingerprint = encoder.fingerprint().to_string();
         // A fingerprint is that of all precisions, and vectors of two are not the same numbers.
-        let precision = common.model.precision();
+        let precision = common.model.precision()?;
         let file = folder.join(format!("vectors-{precision}.tdvc"));
         let vectors = CachedVectors::with_file(encoder, &file)?;
         let model = match common.training.part {
@@ -467,7 +467,7 @@ fn train(
     let (mut part, part_config) = models.part(&common.training, plan.seed)?;
     let config = serde_json::json!({
         "model": models.fingerprint,
-        "precision": common.model.precision(),
+        "precision": common.model.precision()?,
         "part": part_config,
         "batches": batches.options(),
         "training": options,

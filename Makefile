@@ -4,6 +4,8 @@
 #   DATA=DIR          evaluation data, for `make results` and for the tests that want real data
 #   SUBSET=24         how many of NTREX's languages `make results` takes: 24 or 128
 #   SECONDS=60        how long `make fuzz` runs each target
+#   ARCH=90           which CUDA cards `make faiss-gpu` compiles for: compute capability, without its point
+#   OUT=DIR           the folder that `make gpu-pack` makes
 #   TDENSE_CACHE=DIR  where ONNX Runtime and models are kept; default: the XDG cache folder
 
 CARGO := cargo
@@ -18,6 +20,7 @@ endif
 AS_HERE := --config 'profile.dev.package."*".opt-level=3' --config 'profile.dev.package."*".debug=false'
 
 SECONDS := 60
+ARCH := 90
 SUBSET := 24
 # What cargo-fuzz asks the compiler for, without the sanitizers, which only nightly compilers have.
 COVERAGE := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -34,7 +37,7 @@ REUSE = $(call LINKED,root="$(FAISS)") \
   $(call LINKED,rustc-link-lib=["static=faiss_c"$(COMMA)"static=faiss"$(COMMA)"stdc++"$(COMMA)"gomp"$(COMMA)"blas"$(COMMA)"lapack"])
 endif
 
-.PHONY: demo test soak fuzz results bench set-up lint
+.PHONY: demo test soak fuzz results bench faiss-gpu gpu-pack set-up lint
 
 demo: set-up
 	$(CARGO) build --release --locked
@@ -79,6 +82,19 @@ results: set-up
 
 bench: set-up
 	$(CARGO) bench --locked --workspace
+
+# FAISS for CUDA cards, as a shared library; nothing else here needs it to build.
+faiss-gpu: set-up
+	scripts/faiss-gpu target/faiss-gpu/libfaiss_gpu.so $(ARCH)
+
+# What gpu/check needs on a machine with a CUDA card and no network (docs/gpu.md).
+gpu-pack: set-up
+	@test -n "$(OUT)" || { echo "usage: make gpu-pack OUT=DIR" >&2; exit 2; }
+	$(CARGO) build --release --locked
+	$(CARGO) bench --locked --no-run --bench device
+	python3 -m pip install -q --no-deps --only-binary=:all: --upgrade --target target/onnxruntime-gpu onnxruntime-gpu==1.31.1
+	gpu/pack $(OUT) $(TDENSE) "$$(ls -t target/release/deps/device-* | grep -v '\.d$$' | head -n 1)" \
+	  "$$(dirname "$$(dirname "$$($(TDENSE) model get -q)")")" target/onnxruntime-gpu/onnxruntime/capi
 
 lint:
 	$(CARGO) fmt --check

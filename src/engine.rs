@@ -6,14 +6,18 @@
 mod explain;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::slice;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 
 use dense_indexer::{Analyzers, CorpusSchema, Detector};
 use dense_plugin::{
-    DenseIndex, DenseOptions, DenseReader, DenseSearcher, Encoder, KnnQuery, LanguageTag,
-    OpenError, Role, RrfQuery, SegmentSummary, Text, WeightedQuery,
+    DenseIndex, DenseOptions, DenseReader, DenseSearcher, Encoder, KnnHits, KnnQuery, LanguageTag,
+    OpenError, Role, RrfQuery, SegmentSummary, Text, WeightedQuery, search_batch,
 };
 use serde::Serialize;
 use tantivy::collector::TopDocs;
@@ -47,6 +51,15 @@ impl Mode {
     /// Whether the query is encoded.
     pub fn is_dense(self) -> bool {
         self != Self::Bm25
+    }
+
+    /// What it is called, as it parses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bm25 => "bm25",
+            Self::Dense => "dense",
+            Self::Hybrid => "hybrid",
+        }
     }
 }
 
@@ -98,7 +111,7 @@ pub struct Request<'a> {
 }
 
 /// How hard the nearest vectors are looked for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Effort {
     exact: bool,
     ef_search: Option<usize>,
@@ -205,6 +218,17 @@ impl<'a> Request<'a> {
     pub fn exact(mut self) -> Self {
         self.effort.exact = true;
         self
+    }
+
+    /// How many documents of each ranking are looked at, to find `k`.
+    fn window(&self, k: usize) -> usize {
+        if self.mode == Mode::Hybrid { k.max(WINDOW) } else { k }
+    }
+
+    /// Whether the nearest vectors are asked for in the same way.
+    fn asks_like(&self, other: &Self) -> bool {
+        (self.k, self.mode, self.filter, self.effort)
+            == (other.k, other.mode, other.filter, other.effort)
     }
 }
 
@@ -355,24 +379,145 @@ impl Engine {
     /// [`EngineError::Search`] if Tantivy does.
     pub fn search(&self, request: &Request<'_>) -> Result<Vec<Found>, EngineError> {
         let searcher = self.reader.searcher();
+        let requests = slice::from_ref(request);
+        let asked = self.asked(&searcher, requests)?;
+        Ok(self.answers(&searcher, requests, &asked)?.pop().unwrap_or_default())
+    }
+
+    /// The best documents for each of many requests, in their order, by so many threads.
+    ///
+    /// The texts are encoded in one call, and vectors are searched for as [`search_batch`] does. An int8
+    /// model gives a text a slightly other vector beside others than alone
+    /// ([`OnnxEncoder`](crate::encoder::OnnxEncoder) says how much); else a request finds what it finds
+    /// in [`Engine::search`].
+    ///
+    /// ```
+    /// # use std::{num::NonZeroUsize, sync::Arc};
+    /// # use tantivy_dense::{Dim, Engine, Request, indexer::{Indexer, Source}, toy::ToyEncoder};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let engine = Engine::create_in_dir(folder.path(), Arc::new(ToyEncoder::new(Dim::new(64)?)))?;
+    /// # let corpus = r#"{"_id": "tea", "lang": "en", "text": "How to boil tea"}"#;
+    /// # let source = Source::from_reader("corpus", corpus.as_bytes());
+    /// # Indexer::builder(engine.index()).run([source], |_| std::ops::ControlFlow::Continue(()))?;
+    /// # engine.reload()?;
+    /// let requests = ["boiling tea", "a kettle"].map(|text| Request::new(text).k(1));
+    /// let found = engine.search_batch(&requests, NonZeroUsize::MIN)?;
+    /// assert_eq!(found.len(), 2);
+    /// assert_eq!(found[0][0].id, "tea");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Engine::search`], if one of the requests fails.
+    pub fn search_batch(
+        &self,
+        requests: &[Request<'_>],
+        threads: NonZeroUsize,
+    ) -> Result<Vec<Vec<Found>>, EngineError> {
+        let searcher = self.reader.searcher();
+        let asked = self.asked(&searcher, requests)?;
+        let part = requests.len().div_ceil(threads.get()).max(1);
+        let parts = requests.chunks(part).zip(asked.chunks(part));
+        let answers = |(requests, asked)| self.answers(&searcher, requests, asked);
+        let found: Result<Vec<_>, EngineError> = thread::scope(|scope| {
+            let answers = &answers;
+            let workers: Vec<_> = parts.map(|part| scope.spawn(move || answers(part))).collect();
+            let answered = workers.into_iter().map(ScopedJoinHandle::join);
+            answered.map(|part| part.unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        Ok(found?.into_iter().flatten().collect())
+    }
+
+    /// How the vectors of requests are searched for, where they are: those that ask alike share a filter.
+    fn asked(
+        &self,
+        searcher: &Searcher,
+        requests: &[Request<'_>],
+    ) -> Result<Vec<Option<KnnQuery>>, EngineError> {
+        let documents = documents(searcher);
+        let encodes =
+            |request: &Request<'_>| request.mode.is_dense() && request.k.min(documents) > 0;
+        let mut last: Option<(&Request<'_>, KnnQuery)> = None;
+        let mut asked = Vec::with_capacity(requests.len());
+        for request in requests {
+            if !encodes(request) {
+                asked.push(None);
+                continue;
+            }
+            let knn = match &last {
+                Some((before, knn)) if before.asks_like(request) => knn.clone(),
+                _ => {
+                    let window = request.window(request.k.min(documents));
+                    let knn = KnnQuery::new(self.schema.dense, Vec::new(), window);
+                    let knn = request.effort.of(knn);
+                    match request.filter {
+                        Some(filter) => knn.filter(self.filter(filter)?),
+                        None => knn,
+                    }
+                }
+            };
+            last = Some((request, knn.clone()));
+            asked.push(Some(knn));
+        }
+        if last.is_none() {
+            return Ok(asked);
+        }
+        let encoder = self.index.encoder(self.schema.dense).ok_or(EngineError::NoEncoder)?;
+        let dense: Vec<&Request<'_>> = requests.iter().filter(|request| encodes(request)).collect();
+        // An encoder that takes language means off needs to know.
+        let language =
+            |request: &&Request<'_>| request.language.clone().or_else(|| self.detect(request.text));
+        let languages: Vec<Option<LanguageTag>> = dense.iter().map(language).collect();
+        let of_dense = dense.iter().zip(languages.iter().map(Option::as_ref));
+        let texts: Vec<Text<'_>> =
+            of_dense.map(|(request, language)| Text { body: request.text, language }).collect();
+        let vectors = encoder.encode(Role::Query, &texts).map_err(OpenError::from)?.vectors;
+        if vectors.rows() != texts.len() {
+            return Err(OpenError::WrongAnswer { field: "dense".to_owned() }.into());
+        }
+        for (knn, vector) in asked.iter_mut().flatten().zip(&vectors) {
+            *knn = knn.with_vector(vector);
+        }
+        Ok(asked)
+    }
+
+    /// What requests find, and their vectors where they have some.
+    fn answers(
+        &self,
+        searcher: &Searcher,
+        requests: &[Request<'_>],
+        asked: &[Option<KnnQuery>],
+    ) -> Result<Vec<Vec<Found>>, EngineError> {
+        let queries: Vec<KnnQuery> = asked.iter().flatten().cloned().collect();
+        let mut meanings = search_batch(searcher, &queries)?.into_iter();
+        let mut answer = |(request, asked): (_, &Option<_>)| {
+            self.answer(searcher, request, asked.as_ref().and_then(|_| meanings.next()))
+        };
+        requests.iter().zip(asked).map(&mut answer).collect()
+    }
+
+    fn answer(
+        &self,
+        searcher: &Searcher,
+        request: &Request<'_>,
+        meaning: Option<KnnHits>,
+    ) -> Result<Vec<Found>, EngineError> {
         let filter = request.filter.map(|filter| self.filter(filter)).transpose()?;
-        let documents = usize::try_from(searcher.num_docs()).unwrap_or(usize::MAX);
+        let documents = documents(searcher);
         let k = request.k.min(documents);
         if k == 0 {
             return Ok(Vec::new());
         }
-        let mode = request.mode;
-        let window = if mode == Mode::Hybrid { k.max(WINDOW) } else { k };
-        let words = match mode {
+        let window = request.window(k);
+        let words = match request.mode {
             Mode::Dense => None,
-            _ => Some(self.words(&searcher, request, filter.as_deref())?),
+            _ => Some(self.words(searcher, request, filter.as_deref())?),
         };
-        let meaning = mode.is_dense().then(|| self.meaning(request, window, filter)).transpose()?;
         let legs = if request.explain {
             let [of_words, of_meaning] = request.fusion.weights();
             let window = window.min(documents);
             let ranking = |query: Option<&dyn Query>, weight| match query {
-                Some(query) => Ranking::of(&searcher, query, window, weight),
+                Some(query) => Ranking::of(searcher, query, window, weight),
                 None => Ok(Ranking::default()),
             };
             let meaning = meaning.as_ref().map(|meaning| meaning as &dyn Query);
@@ -402,7 +547,7 @@ impl Engine {
             let why = legs.as_ref().map(|(words, meaning)| {
                 let (words, meaning) = (words.place(address), meaning.place(address));
                 let terms = match words {
-                    Some(_) => self.terms(&searcher, request, address)?,
+                    Some(_) => self.terms(searcher, request, address)?,
                     None => Vec::new(),
                 };
                 Ok::<_, TantivyError>(Why { words, terms, meaning })
@@ -476,25 +621,6 @@ impl Engine {
         Ok(languages)
     }
 
-    fn meaning(
-        &self,
-        request: &Request<'_>,
-        k: usize,
-        filter: Option<Box<dyn Query>>,
-    ) -> Result<KnnQuery, EngineError> {
-        let encoder = self.index.encoder(self.schema.dense).ok_or(EngineError::NoEncoder)?;
-        // An encoder that takes language means off needs to know.
-        let language = request.language.clone().or_else(|| self.detect(request.text));
-        let text = Text { body: request.text, language: language.as_ref() };
-        let encoded = encoder.encode(Role::Query, &[text]).map_err(OpenError::from)?;
-        let knn = KnnQuery::new(self.schema.dense, encoded.vectors.as_flat(), k);
-        let knn = request.effort.of(knn);
-        Ok(match filter {
-            Some(filter) => knn.filter(filter),
-            None => knn,
-        })
-    }
-
     fn found(
         &self,
         rank: usize,
@@ -514,6 +640,10 @@ impl Engine {
             why,
         }
     }
+}
+
+fn documents(searcher: &Searcher) -> usize {
+    usize::try_from(searcher.num_docs()).unwrap_or(usize::MAX)
 }
 
 /// Why an index of a corpus could not be made, opened or searched.

@@ -60,6 +60,52 @@ fn a_filter_leaves_only_what_passes_it_and_still_fills_k() {
 }
 
 #[test]
+fn a_file_of_queries_finds_what_each_finds_by_itself_and_becomes_a_run() {
+    let bench = Bench::new();
+    bench.run(&with_toy(&["index", "idx", &parallel()])).expect(0);
+    let queries =
+        [("a", "why does the sea rise and fall?", "en"), ("b", "wie tanzen Bienen?", "de")];
+    let lines = queries.map(|(id, text, lang)| {
+        serde_json::json!({"id": id, "text": text, "lang": lang}).to_string() + "\n"
+    });
+    for mode in ["bm25", "dense", "hybrid"] {
+        let options = ["--mode", mode, "--filter", "lang:en OR lang:de", "--json", "-k", "4"];
+        let arguments = [&["search", "idx", "--queries", "-"], &options[..]].concat();
+        let together = bench.run_with(&lines.concat(), &with_toy(&arguments)).expect(0);
+        assert!(together.stderr.contains("2 queries in"), "{together:#?}");
+        let mut alone = Vec::new();
+        for (id, text, lang) in queries {
+            let arguments = [&["search", "idx", text, "--lang", lang], &options[..]].concat();
+            let ran = bench.run(&with_toy(&arguments)).expect(0);
+            for line in ran.stdout.lines() {
+                let mut hit: Value = serde_json::from_str(line).unwrap();
+                hit["query"] = id.into();
+                alone.push(hit);
+            }
+        }
+        let together = together.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+        assert_eq!(together.collect::<Vec<Value>>(), alone, "{mode}");
+    }
+
+    bench.file("queries.txt", "tides\n\nbees\n");
+    let arguments = ["search", "idx", "--queries", "queries.txt", "--run", "found.trec", "-k", "3"];
+    let ran = bench.run(&with_toy(&arguments)).expect(0);
+    assert_eq!(ran.stdout, "");
+    let run = std::fs::read_to_string(bench.path("found.trec")).unwrap();
+    let topics: Vec<&str> = run.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(topics, ["1", "1", "1", "3", "3", "3"]);
+    assert!(run.lines().all(|line| line.ends_with(" hybrid")), "{run}");
+    let shown = bench.run(&with_toy(&["search", "idx", "--queries", "queries.txt"])).expect(0);
+    assert!(shown.stdout.starts_with("1: tides\n  1. "), "{shown:#?}");
+
+    bench.file("queries.txt", "{\"id\": 1, \"text\": \"tides\"}\n{\"id\": 2}\n");
+    let ran = bench.run(&with_toy(&["search", "idx", "--queries", "queries.txt"])).expect(1);
+    assert!(ran.stderr.contains("queries.txt, line 2") && ran.stderr.contains("text"), "{ran:#?}");
+    bench.run(&["search", "idx", "tides", "--queries", "queries.txt"]).expect(2);
+    bench.run(&["search", "idx", "tides", "--run", "found.trec"]).expect(2);
+}
+
+#[test]
 fn a_killed_run_keeps_its_commits_and_resumes_to_the_same_index() {
     let bench = Bench::new();
     let arguments = with_toy(&["index", "idx", "-", "--commit-every", "100", "--resume"]);

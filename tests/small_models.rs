@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use dense_plugin::{Encoder, Role, Text};
-use tantivy_dense::encoder::{BuildError, Device, OnnxEncoder, Pooling, RuntimeError};
+use tantivy_dense::encoder::{BuildError, Device, OnnxEncoder, Pooling, Runtime, RuntimeError};
 use tantivy_dense::graph::{
     Axis, BertConfig, ElementType, GraphBuilder, Head, Numeric, Tensor, Weights, WeightsError,
     bert_encoder,
@@ -142,6 +142,23 @@ fn batches_and_their_padding_leave_f32_vectors_as_they_are_and_in_order() {
 }
 
 #[test]
+fn many_texts_are_tokenized_by_several_threads_and_stay_in_order() {
+    let Some(library) = library() else { return };
+    let folder = bert();
+    let model = ModelFolder::open(folder.path()).unwrap();
+    let builder =
+        || OnnxEncoder::builder(model.clone()).runtime(&library).precision(Precision::F32);
+    let texts: Vec<String> =
+        (0..200).map(|n| ["a", "b", "c", "d"][n % 4].to_owned() + &" e".repeat(n % 7)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let together = encode(&builder().threads(3).build().unwrap(), &texts);
+    let alone = builder().threads(1).build().unwrap();
+    for (text, vector) in texts.iter().zip(&together) {
+        assert!(cosine(vector, &encode(&alone, &[text])[0]) > 0.999_999, "{text}");
+    }
+}
+
+#[test]
 fn int8_stays_near_f32_on_a_model_without_outliers() {
     let Some(library) = library() else { return };
     let folder = bert();
@@ -200,8 +217,6 @@ fn what_cannot_run_is_refused_when_the_encoder_is_built() {
     let folder = bert();
     let model = ModelFolder::open(folder.path()).unwrap();
     let builder = || OnnxEncoder::builder(model.clone()).runtime(&library);
-    let error = builder().device(Device::Cuda(0)).build().unwrap_err();
-    assert!(error.to_string().contains("this build has no CUDA"), "{error}");
     let error = builder().batch_tokens(0).build().unwrap_err();
     assert!(matches!(error, BuildError::BatchTokens { given: 0 }));
     let error = OnnxEncoder::builder(model.clone()).build().unwrap_err();
@@ -213,6 +228,26 @@ fn what_cannot_run_is_refused_when_the_encoder_is_built() {
     fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
     let error = builder().precision(Precision::F32).build().unwrap_err();
     assert!(matches!(error, BuildError::Tokenizer(_)), "{error}");
+}
+
+/// The library that is fetched has no CUDA: so `auto` is the processor, with the vectors that it gives.
+#[test]
+fn where_cuda_cannot_be_used_it_is_refused_with_the_reason_and_auto_does_without() {
+    let Some(library) = library() else { return };
+    let folder = bert();
+    let model = ModelFolder::open(folder.path()).unwrap();
+    let builder = || OnnxEncoder::builder(model.clone()).runtime(&library);
+    let error = builder().device(Device::Cuda(1)).build().unwrap_err();
+    assert!(matches!(error, BuildError::Runtime(RuntimeError::NoCuda { .. })), "{error}");
+    let said = error.to_string();
+    assert!(said.starts_with("device cuda:1 cannot be used: ") && said.contains("CUDA"), "{said}");
+    let texts = ["a b", "c"];
+    let on = |device| encode(&builder().device(device).build().unwrap(), &texts);
+    assert_eq!(on(Device::Auto), on(Device::Cpu));
+    let precision = |precision| encode(&builder().precision(precision).build().unwrap(), &texts);
+    assert_eq!(precision(Precision::Tf32), precision(Precision::F32), "on the processor");
+    let runtime = Runtime::load(&library).unwrap();
+    assert_eq!(runtime.device(Device::Auto).unwrap(), Device::Cpu);
 }
 
 #[test]

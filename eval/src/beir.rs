@@ -11,7 +11,7 @@ use crate::records::{Draft, Record, find, id, json_lines};
 
 /// One line of `corpus.jsonl` or `queries.jsonl`.
 #[derive(Deserialize)]
-struct Line {
+pub(crate) struct Line {
     #[serde(rename = "_id", deserialize_with = "id")]
     id: String,
     #[serde(default)]

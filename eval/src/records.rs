@@ -91,7 +91,8 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn once(seen: &mut HashSet<String>, id: &str) -> Result<(), LineError> {
+/// Notes an id, which is new.
+pub(crate) fn once(seen: &mut HashSet<String>, id: &str) -> Result<(), LineError> {
     if !seen.insert(id.to_owned()) {
         return Err(LineError::Twice { id: id.to_owned() });
     }

@@ -75,29 +75,44 @@ fn table(
     file: &Path,
     mut take: impl FnMut(Record) -> Result<(), LineError>,
 ) -> Result<(), ReadError> {
-    let none = Columns { count: 2, id: 0, text: 1, title: None, language: None, group: None };
-    let mut heading: Option<Option<Columns>> = None;
+    let mut table = Table::default();
     input::each_line(input::open(file)?, file, |_, line| {
+        table.record(line)?.map_or(Ok(()), &mut take)
+    })
+}
+
+/// The lines of a table, which the first one may name the columns of.
+#[derive(Default)]
+pub(crate) struct Table {
+    begun: bool,
+    /// What the first line names, if it names any.
+    heading: Option<Columns>,
+}
+
+impl Table {
+    /// What a line holds; `None` if it is the heading.
+    pub(crate) fn record(&mut self, line: &str) -> Result<Option<Record>, LineError> {
+        let none = Columns { count: 2, id: 0, text: 1, title: None, language: None, group: None };
         let cells: Vec<&str> = line.split('\t').collect();
-        let known = match heading {
-            Some(known) => known,
-            None => match *heading.insert(Columns::named(&cells)) {
-                Some(_) => return Ok(()),
-                None => None,
-            },
-        };
-        let columns = match (known, cells.len()) {
+        if !self.begun {
+            self.begun = true;
+            self.heading = Columns::named(&cells);
+            if self.heading.is_some() {
+                return Ok(None);
+            }
+        }
+        let columns = match (self.heading, cells.len()) {
             (Some(columns), _) => columns,
             (None, 3) => Columns { count: 3, text: 2, title: Some(1), ..none },
             (None, _) => none,
         };
-        let wanted = match known {
+        let wanted = match self.heading {
             Some(_) => "as many columns as the heading has, parted by tabs",
             None => "id and text, or id, title and text, parted by tabs",
         };
         let record = columns.record(&cells);
-        take(record.ok_or(LineError::Columns { wanted, found: cells.len() })?)
-    })
+        record.map(Some).ok_or(LineError::Columns { wanted, found: cells.len() })
+    }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub use index::{
     WriteError,
 };
 pub use language::{LanguageTag, LanguageTagError};
-pub use query::{KnnError, KnnQuery, RrfQuery, WeightedQuery};
+pub use query::{KnnError, KnnHits, KnnQuery, RrfQuery, WeightedQuery, search_batch};
 pub use row::{DenseDocument, DenseRow};
 pub use segment::{AnnStatus, DensePlugin, FormatError, ReadError, Refused};
 pub use vector::{Dim, Metric, VectorError, Vectors, check_row};

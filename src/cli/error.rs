@@ -30,6 +30,11 @@ const MEANS: &str =
 const GET: &str =
     "`tdense model get` fetches ONNX Runtime and the default model; `--verify` repairs them";
 
+/// What to type where no CUDA device can be used.
+#[cfg(feature = "onnx")]
+const CUDA: &str = "`--device cpu` runs on the processor, as `auto` does where CUDA cannot be used; docs/gpu.md says \
+                    what CUDA needs";
+
 /// A command that was stopped by Ctrl-C, after it put everything in order.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -104,8 +109,14 @@ fn hint(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     }
     #[cfg(feature = "onnx")]
     if let Some(error) = cause.downcast_ref::<BuildError>() {
-        let wrong_device = matches!(error, BuildError::Runtime(RuntimeError::NoCuda { .. }));
-        return (!wrong_device).then_some(GET);
+        return match error {
+            BuildError::Runtime(error) => Some(hint_of_runtime(error)),
+            _ => Some(GET),
+        };
+    }
+    #[cfg(feature = "onnx")]
+    if let Some(error) = cause.downcast_ref::<RuntimeError>() {
+        return Some(hint_of_runtime(error));
     }
     #[cfg(feature = "onnx")]
     if cause.is::<crate::model::OpenError>() {
@@ -122,6 +133,14 @@ fn hint(cause: &(dyn Error + 'static)) -> Option<&'static str> {
         return Some("without --resume, documents of the same id are replaced and none is lost");
     }
     cause.downcast_ref::<OpenError>().and_then(hint_of_open)
+}
+
+#[cfg(feature = "onnx")]
+fn hint_of_runtime(error: &RuntimeError) -> &'static str {
+    match error {
+        RuntimeError::NoCuda { .. } => CUDA,
+        _ => GET,
+    }
 }
 
 fn hint_of_open(error: &OpenError) -> Option<&'static str> {

@@ -1,8 +1,6 @@
 //! One collection, searched by each system and measured.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::BufWriter;
 use std::num::NonZeroUsize;
 
 use anyhow::Context;
@@ -17,6 +15,7 @@ use ndarray::Array2;
 
 use super::debias::Encoded;
 use super::eval::{Options, System};
+use super::queries::write_run;
 use super::report;
 use super::ui::Ui;
 use super::vectors::Texts;
@@ -198,10 +197,7 @@ impl<'a> Measured<'a> {
         let Some(folder) = &self.options.save_run else { return Ok(()) };
         let file = folder.join(format!("{}.{}.trec", self.collection.name, system.name()));
         let run = system.retrieve_all(&self.collection.topics, RUN_DEPTH)?;
-        let written = File::create(&file)
-            .map_err(anyhow::Error::from)
-            .and_then(|out| Ok(run.write(&mut BufWriter::new(out))?));
-        written.with_context(|| format!("{}: cannot be written", file.display()))
+        write_run(&run, &file)
     }
 
     /// Several languages are told apart by what each finds among its own passages.

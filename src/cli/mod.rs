@@ -20,6 +20,7 @@ mod model;
 mod models;
 mod open;
 mod optimize;
+mod queries;
 mod repair;
 mod report;
 mod search;

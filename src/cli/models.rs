@@ -165,7 +165,8 @@ impl ModelOptions {
         #[cfg(feature = "onnx")]
         if self.model.as_deref() != Some(TOY) {
             let folder = self.cache.folder()?.join("vectors");
-            let kept = Kept::new(&folder, encoder, self.onnx.precision, role, bodies, languages);
+            let precision = self.onnx.precision(&self.cache.folder()?)?;
+            let kept = Kept::new(&folder, encoder, precision, role, bodies, languages);
             return Ok(Some(if self.fresh { kept.forgotten() } else { kept }));
         }
         let _ = (encoder, role, bodies, languages);
@@ -174,8 +175,11 @@ impl ModelOptions {
 
     /// The numbers that a model runs in.
     #[cfg(feature = "train")]
-    pub(super) fn precision(&self) -> crate::model::Precision {
-        self.onnx.precision
+    pub(super) fn precision(&self) -> anyhow::Result<crate::model::Precision> {
+        if self.model.as_deref() == Some(TOY) {
+            return Ok(crate::model::Precision::default());
+        }
+        self.onnx.precision(&self.cache.folder()?)
     }
 
     fn load(&self, built_with: Option<&Fingerprint>) -> anyhow::Result<Arc<dyn Encoder>> {
@@ -206,10 +210,11 @@ pub(super) mod onnx {
     /// How a model runs.
     #[derive(Debug, Args)]
     pub(in crate::cli) struct OnnxOptions {
-        /// The graph to run: int8 is about twice as fast, f32 exact
-        #[arg(long, value_name = "int8|f32", default_value = "int8")]
-        pub(super) precision: Precision,
-        /// Where to run it: auto, cpu, cuda or cuda:N
+        /// The numbers it runs in: int8 is about twice as fast on a processor, f32 exact; tf32 is f32 with
+        /// products that CUDA rounds [default: int8, and f32 on CUDA]
+        #[arg(long, value_name = "int8|f32|tf32")]
+        precision: Option<Precision>,
+        /// Where to run it: cpu, cuda, cuda:N, or auto, which is CUDA where it can be used
         #[arg(long, default_value = "auto")]
         device: Device,
         /// Threads for the model; 0: one a core
@@ -239,7 +244,7 @@ pub(super) mod onnx {
         ) -> anyhow::Result<Trainable> {
             Ok(Trainable {
                 folder: find(cache, named, None)?,
-                library: self.onnxruntime.clone().unwrap_or_else(|| Runtime::library_in(cache)),
+                library: self.library(cache),
                 threads: self.threads,
                 device: self.device,
             })
@@ -252,14 +257,25 @@ pub(super) mod onnx {
             built_with: Option<&Fingerprint>,
         ) -> anyhow::Result<Arc<dyn Encoder>> {
             let folder = find(cache, named, built_with)?;
-            let library = self.onnxruntime.clone().unwrap_or_else(|| Runtime::library_in(cache));
-            let encoder = OnnxEncoder::builder(folder)
-                .precision(self.precision)
-                .device(self.device)
-                .threads(self.threads)
-                .runtime(library)
-                .build()?;
-            Ok(Arc::new(encoder))
+            let builder = OnnxEncoder::builder(folder).device(self.device).threads(self.threads);
+            let builder = match self.precision {
+                Some(precision) => builder.precision(precision),
+                None => builder,
+            };
+            Ok(Arc::new(builder.runtime(self.library(cache)).build()?))
+        }
+
+        /// The numbers that a model runs in, which may depend on the device.
+        pub(super) fn precision(&self, cache: &Path) -> anyhow::Result<Precision> {
+            if let Some(precision) = self.precision {
+                return Ok(precision);
+            }
+            let runtime = Runtime::load(&self.library(cache))?;
+            Ok(Precision::usual_on(runtime.device(self.device)?))
+        }
+
+        fn library(&self, cache: &Path) -> PathBuf {
+            self.onnxruntime.clone().unwrap_or_else(|| Runtime::library_in(cache))
         }
     }
 

@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 use dense_plugin::{AnnStatus, LanguageTag};
 
 use super::models::ModelOptions;
-use super::open;
 use super::ui::Ui;
+use super::{open, queries};
 use crate::engine::{Engine, Found, Fusion, Mode, Place, Request, Why};
 
 /// How many characters of a text are shown to a person.
@@ -22,15 +22,25 @@ const SHOWN: usize = 160;
   tdense search idx \"kwa nini bahari hupanda?\" --mode dense --filter 'lang:sw OR lang:en' -k 5
   tdense search idx \"tides\" --json | jq .id
   tdense search idx \"why do tides come twice a day?\" --explain
-  tdense search idx \"why do tides come twice a day?\" --fusion weighted --weight .7")]
+  tdense search idx \"why do tides come twice a day?\" --fusion weighted --weight .7
+  tdense search idx --queries queries.jsonl --json > found.jsonl
+  tdense search idx --queries queries.tsv --mode dense -k 100 --run dense.trec")]
 pub(super) struct Options {
     /// Folder of the index
     index: PathBuf,
     /// What to search for
-    query: String,
+    #[arg(required_unless_present = "queries")]
+    query: Option<String>,
+    /// Search for all queries of a file, or of stdin for `-`, together: JSON lines with `_id` or `id`,
+    /// `text` and perhaps `lang`; a table of id and text parted by tabs; or one query a line
+    #[arg(long, value_name = "FILE", conflicts_with = "query")]
+    queries: Option<PathBuf>,
+    /// Write what the queries of a file find as a TREC run, for `tdense eval --run`
+    #[arg(long, value_name = "FILE", requires = "queries", conflicts_with_all = ["query", "json", "explain"])]
+    pub(super) run: Option<PathBuf>,
     /// By words (bm25), by meaning (dense), or by both
     #[arg(short, long, value_name = "bm25|dense|hybrid", default_value = "hybrid")]
-    mode: Mode,
+    pub(super) mode: Mode,
     /// How hybrid search fuses: by reciprocal ranks (rrf), or by a weighted sum of scores (weighted)
     #[arg(
         long,
@@ -44,13 +54,13 @@ pub(super) struct Options {
     /// eval --systems weighted --json` finds what is best in each language [default: 0.5]
     #[arg(long, value_name = "W", value_parser = weight)]
     weight: Option<f32>,
-    /// How many documents
+    /// How many documents for a query
     #[arg(short, value_name = "N", default_value_t = 10)]
     k: usize,
     /// Only documents that match, in Tantivy's query language over `id` and `lang`: 'lang:sw'
     #[arg(short, long, value_name = "QUERY")]
     filter: Option<String>,
-    /// Language of the query, as in `sw` [default: detected]
+    /// Language of the queries, as in `sw` [default: as a file of queries says, or else detected]
     #[arg(short, long, value_name = "TAG")]
     lang: Option<LanguageTag>,
     /// Show what made each score: terms, ranks and weights
@@ -58,7 +68,7 @@ pub(super) struct Options {
     explain: bool,
     /// One JSON object a document
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     #[command(flatten)]
     effort: EffortOptions,
     #[command(flatten)]
@@ -117,10 +127,33 @@ impl EffortOptions {
     }
 }
 
+impl Options {
+    /// The request for one query, whose language may be known.
+    pub(super) fn request<'a>(&'a self, text: &'a str, language: Option<&str>) -> Request<'a> {
+        let mut request = self.effort.of(Request::new(text).k(self.k).mode(self.mode));
+        if self.fusion == Fuse::Weighted {
+            request = request.fusion(Fusion::Weighted(self.weight.unwrap_or(0.5)));
+        }
+        if self.explain {
+            request = request.explain();
+        }
+        if let Some(filter) = &self.filter {
+            request = request.filter(filter);
+        }
+        let known = || language.and_then(|tag| tag.parse().ok());
+        match self.lang.clone().or_else(known) {
+            Some(language) => request.language(language),
+            None => request,
+        }
+    }
+}
+
 pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     if options.weight.is_some() && options.fusion != Fuse::Weighted {
         bail!("--weight is that of --fusion weighted");
     }
+    // What cannot be read is said before a model is loaded.
+    let topics = options.queries.as_deref().map(queries::read).transpose()?;
     let mut engine = open::searchable(&options.index)?;
     if options.mode.is_dense() {
         engine = open::with_its_encoder(engine, &options.index, &options.model)?;
@@ -128,21 +161,11 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
             use_indexes(options, &engine, ui)?;
         }
     }
-    let request = Request::new(&options.query).k(options.k).mode(options.mode);
-    let mut request = options.effort.of(request);
-    if options.fusion == Fuse::Weighted {
-        request = request.fusion(Fusion::Weighted(options.weight.unwrap_or(0.5)));
+    if let Some(topics) = topics {
+        return queries::search(&topics, options, &engine, ui);
     }
-    if options.explain {
-        request = request.explain();
-    }
-    if let Some(filter) = &options.filter {
-        request = request.filter(filter);
-    }
-    if let Some(language) = &options.lang {
-        request = request.language(language.clone());
-    }
-    let found = engine.search(&request)?;
+    let found =
+        engine.search(&options.request(options.query.as_deref().unwrap_or_default(), None))?;
     if found.is_empty() {
         ui.note("nothing found");
     }
@@ -166,7 +189,7 @@ fn use_indexes(options: &Options, engine: &Engine, ui: Ui) -> anyhow::Result<()>
 }
 
 /// Rank, score, id, language and title on one line, the start of the text on the next.
-fn shown(found: &Found) -> String {
+pub(super) fn shown(found: &Found) -> String {
     let Found { rank, score, id, lang, .. } = found;
     let title = found.title.as_deref().unwrap_or_default();
     let mut text: String = found.text.split_whitespace().collect::<Vec<_>>().join(" ");

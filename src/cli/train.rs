@@ -377,7 +377,7 @@ impl Models {
     fn open(common: &Common, folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
         // A fingerprint is that of all precisions, and vectors of two are not the same numbers.
-        let file = folder.join(format!("vectors-{}.tdvc", common.model.precision()));
+        let file = folder.join(format!("vectors-{}.tdvc", common.model.precision()?));
         let vectors = |encoder| {
             let vectors = CachedVectors::with_file(encoder, &file)?;
             anyhow::Ok(Arc::new(Mutex::new(vectors)))
@@ -488,7 +488,7 @@ fn train(
     let (mut part, part_config) = models.part(&common.training, plan.seed)?;
     let config = serde_json::json!({
         "model": models.fingerprint,
-        "precision": common.model.precision(),
+        "precision": common.model.precision()?,
         "part": part_config,
         "batches": batches.options(),
         "training": options,

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Device {
-    /// The fastest that there is.
+    /// The first CUDA device where one can be used, or else the processor.
     #[default]
     Auto,
     /// The processor.

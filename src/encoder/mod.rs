@@ -20,12 +20,16 @@ pub use runtime::{RUNTIME_VERSION, Runtime, RuntimeError};
 pub use tokenize::TokenizeError;
 
 use crate::model::{ModelFolder, Precision};
+pub(crate) use runtime::Settings;
 use tokenize::Batch;
 pub(crate) use tokenize::Tokens;
 
 /// Most tokens in one run by default, padding included. Larger batches leave the caches: of 46-token sentences, two
 /// threads encoded 334 a second at 512 tokens, 308 at 1,024, 273 at 2,048 and 214 at 4,096.
 const BATCH_TOKENS: usize = 768;
+
+/// The same on a CUDA device, which large batches fill: 256 texts of 128 tokens. Not tuned on a card yet.
+const CUDA_BATCH_TOKENS: usize = 32_768;
 
 /// An encoder that runs a model folder's graph in ONNX Runtime.
 ///
@@ -40,6 +44,7 @@ pub struct OnnxEncoder {
     tokens: Tokens,
     running: Running,
     dim: Dim,
+    threads: usize,
     batch_tokens: usize,
 }
 
@@ -65,17 +70,19 @@ struct Ports {
 #[must_use = "only `build` makes an encoder"]
 pub struct OnnxEncoderBuilder {
     folder: ModelFolder,
-    precision: Precision,
+    precision: Option<Precision>,
     threads: usize,
     device: Device,
     runtime: Option<PathBuf>,
-    batch_tokens: usize,
+    batch_tokens: Option<usize>,
+    profile: Option<PathBuf>,
 }
 
 impl OnnxEncoderBuilder {
-    /// Which graph of the folder runs. Default: int8, and f32 where the folder has no int8 graph.
+    /// Which graph of the folder runs. Default: int8, and f32 on a CUDA device or where the folder has no
+    /// int8 graph.
     pub fn precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
+        self.precision = Some(precision);
         self
     }
 
@@ -97,9 +104,17 @@ impl OnnxEncoderBuilder {
         self
     }
 
-    /// Most tokens in one run, padding included; a longer text runs alone. Default: 768.
+    /// Most tokens in one run, padding included; a longer text runs alone. Default: 768, and 32,768 on a
+    /// CUDA device.
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
-        self.batch_tokens = tokens;
+        self.batch_tokens = Some(tokens);
+        self
+    }
+
+    /// Where ONNX Runtime writes which operator ran where and for how long, as JSON, when the encoder is
+    /// dropped. A date and `.json` are put behind the name. Default: nowhere.
+    pub fn profile(mut self, file: impl Into<PathBuf>) -> Self {
+        self.profile = Some(file.into());
         self
     }
 
@@ -108,8 +123,8 @@ impl OnnxEncoderBuilder {
     /// # Errors
     /// [`BuildError`]: each of them can be absent or damaged.
     pub fn build(self) -> Result<OnnxEncoder, BuildError> {
-        if self.batch_tokens == 0 {
-            return Err(BuildError::BatchTokens { given: self.batch_tokens });
+        if let Some(given) = self.batch_tokens.filter(|&tokens| tokens == 0) {
+            return Err(BuildError::BatchTokens { given });
         }
         let library =
             match self.runtime {
@@ -123,8 +138,11 @@ impl OnnxEncoderBuilder {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
-        let graph = self.folder.graph(self.precision);
-        let session = runtime.open(&graph, threads, self.device)?;
+        let device = runtime.device(self.device)?;
+        let precision = self.precision.unwrap_or_else(|| Precision::usual_on(device));
+        let graph = self.folder.graph(precision);
+        let profile = self.profile.as_deref();
+        let session = runtime.open(&graph, Settings { threads, device, precision, profile })?;
         let ports =
             Ports::of(&session).ok_or_else(|| BuildError::Ports { graph: graph.clone() })?;
         let tokens = Tokens::open(&self.folder.tokenizer(), self.folder.token_limit())?;
@@ -137,7 +155,9 @@ impl OnnxEncoderBuilder {
             return Err(BuildError::Dim { graph, found: dim, told });
         }
         let Self { folder, batch_tokens, .. } = self;
-        Ok(OnnxEncoder { folder, tokens, running, dim, batch_tokens })
+        let usual = if device == Device::Cpu { BATCH_TOKENS } else { CUDA_BATCH_TOKENS };
+        let batch_tokens = batch_tokens.unwrap_or(usual);
+        Ok(OnnxEncoder { folder, tokens, running, dim, threads, batch_tokens })
     }
 }
 
@@ -146,11 +166,12 @@ impl OnnxEncoder {
     pub fn builder(folder: ModelFolder) -> OnnxEncoderBuilder {
         OnnxEncoderBuilder {
             folder,
-            precision: Precision::default(),
+            precision: None,
             threads: 0,
             device: Device::default(),
             runtime: None,
-            batch_tokens: BATCH_TOKENS,
+            batch_tokens: None,
+            profile: None,
         }
     }
 
@@ -161,10 +182,7 @@ impl OnnxEncoder {
 
     fn encode_all(&self, role: Role, texts: &[Text<'_>]) -> Result<Encoded, RunError> {
         let prefix = self.folder.prefix(role);
-        let tokenized = texts
-            .iter()
-            .map(|text| self.tokens.encode(prefix, text.body))
-            .collect::<Result<Vec<_>, _>>()?;
+        let tokenized = self.tokens.encode_all(prefix, texts, self.threads)?;
         let dim = self.dim.get();
         let mut rows = vec![0.0; texts.len() * dim];
         for batch in tokenize::batches(&tokenized, self.batch_tokens) {

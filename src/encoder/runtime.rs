@@ -13,16 +13,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use ort::environment::Environment;
+use ort::ep::{CUDA, ExecutionProvider};
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 
 use super::device::Device;
+use crate::graph::{Axis, ElementType, GraphBuilder};
+use crate::model::Precision;
 
 /// The release of ONNX Runtime that is fetched and tested with.
 pub const RUNTIME_VERSION: &str = "1.31.1";
 
 /// ONNX Runtime keeps its environment for the process's life, and loads but once.
 static LOADED: Mutex<Option<Environment>> = Mutex::new(None);
+
+/// How a graph runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings<'a> {
+    /// At least 1.
+    pub(crate) threads: usize,
+    /// What [`Runtime::device`] gave.
+    pub(crate) device: Device,
+    /// Whether products may be rounded; the graph decides the rest.
+    pub(crate) precision: Precision,
+    /// Where each operator's time and place are written when the session ends; the name gets a date.
+    pub(crate) profile: Option<&'a Path>,
+}
 
 /// ONNX Runtime, loaded. The first library that a process loads stays: later ones are not looked at.
 #[derive(Clone)]
@@ -72,14 +88,49 @@ impl Runtime {
         ort::info()
     }
 
-    /// Opens a graph file. `threads` is at least 1.
+    /// The device that graphs run on where this one is asked for: never [`Device::Auto`].
+    ///
+    /// Whether CUDA can be used is tried: library, driver and card must fit each other.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NoCuda`] if a CUDA device is asked for that cannot be used.
+    pub fn device(&self, wanted: Device) -> Result<Device, RuntimeError> {
+        let device = match wanted {
+            Device::Cpu => return Ok(Device::Cpu),
+            Device::Auto => Device::Cuda(0),
+            Device::Cuda(_) => wanted,
+        };
+        match self.try_cuda(device) {
+            Ok(()) => Ok(device),
+            Err(_) if wanted == Device::Auto => Ok(Device::Cpu),
+            Err(reason) => Err(RuntimeError::NoCuda { device, reason }),
+        }
+    }
+
+    /// Opens a graph of one node, which takes all that a large one does.
+    fn try_cuda(&self, device: Device) -> Result<(), String> {
+        if !CUDA::is_available().map_err(|error| error.to_string())? {
+            return Err("this ONNX Runtime is built without CUDA, as `onnxruntime` is and \
+                        `onnxruntime-gpu` is not"
+                .to_owned());
+        }
+        let mut graph = GraphBuilder::new();
+        let x = graph.input("x", ElementType::F32, &[Axis::Fixed(1), Axis::Fixed(1)]);
+        let y = graph.matmul(x, x);
+        graph.output("y", y, ElementType::F32, &[Axis::Fixed(1), Axis::Fixed(1)]);
+        let settings = Settings { threads: 1, device, precision: Precision::F32, profile: None };
+        let mut session = self.session(settings).map_err(|e| said(&e))?;
+        session.commit_from_memory(&graph.to_bytes()).map_err(|e| said(&e)).map(drop)
+    }
+
+    /// Opens a graph file.
     pub(crate) fn open(
         &self,
         graph: &Path,
-        threads: usize,
-        device: Device,
+        settings: Settings<'_>,
     ) -> Result<Session, RuntimeError> {
-        let mut builder = self.session(threads, device)?;
+        let builder = self.session(settings);
+        let mut builder = builder.map_err(|source| RuntimeError::Settings { source })?;
         let opened = builder.commit_from_file(graph);
         opened.map_err(|source| RuntimeError::Graph { graph: graph.to_owned(), source })
     }
@@ -91,27 +142,35 @@ impl Runtime {
         &self,
         graph: &[u8],
         name: &str,
-        threads: usize,
-        device: Device,
+        settings: Settings<'_>,
     ) -> Result<Session, RuntimeError> {
-        let builder = self.session(threads, device)?;
+        let builder = self.session(settings);
+        let builder = builder.map_err(|source| RuntimeError::Settings { source })?;
         let builder = builder.with_config_entry("session.force_spinning_stop", "1");
         let opened =
             builder.map_err(ort::Error::from).and_then(|mut b| b.commit_from_memory(graph));
         opened.map_err(|source| RuntimeError::Graph { graph: name.into(), source })
     }
 
-    fn session(&self, threads: usize, device: Device) -> Result<SessionBuilder, RuntimeError> {
-        match device {
-            Device::Auto | Device::Cpu => {}
-            Device::Cuda(_) => return Err(RuntimeError::NoCuda { device }),
-        }
-        let build = || -> ort::Result<SessionBuilder> {
-            let builder = Session::builder(&self.environment)?;
-            Ok(builder.with_intra_threads(threads)?.with_inter_threads(1)?)
+    fn session(&self, settings: Settings<'_>) -> ort::Result<SessionBuilder> {
+        let builder = Session::builder(&self.environment)?;
+        let builder = builder.with_intra_threads(settings.threads)?.with_inter_threads(1)?;
+        let builder = match settings.profile {
+            Some(file) => builder.with_profiling(file)?,
+            None => builder,
         };
-        build().map_err(|source| RuntimeError::Settings { source })
+        let Device::Cuda(number) = settings.device else { return Ok(builder) };
+        let number =
+            i32::try_from(number).map_err(|_| ort::Error::new("there is no such device"))?;
+        let tf32 = settings.precision == Precision::Tf32;
+        let cuda = CUDA::default().with_device_id(number).with_tf32(tf32);
+        Ok(builder.with_execution_providers([cuda.build().error_on_failure()])?)
     }
+}
+
+/// What ONNX Runtime says, in one line.
+fn said(error: &ort::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl fmt::Debug for Runtime {
@@ -162,9 +221,9 @@ pub enum RuntimeError {
     /// It does not take its settings.
     #[error("ONNX Runtime cannot be set up")]
     Settings { source: ort::Error },
-    /// The program was built without CUDA.
-    #[error("device {device} is not there: this build has no CUDA; use --device cpu")]
-    NoCuda { device: Device },
+    /// Library, driver and card do not make a CUDA device.
+    #[error("device {device} cannot be used: {reason}")]
+    NoCuda { device: Device, reason: String },
 }
 
 #[cfg(test)]

@@ -4,8 +4,11 @@
 //! allowed, or one text. Texts of like length share a batch, so little is padded.
 
 use std::borrow::Cow;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
 
+use dense_plugin::Text;
 use tokenizers::{
     PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy,
 };
@@ -13,6 +16,9 @@ use tokenizers::{
 /// No tokenizer of ours makes fewer tokens of a text: what is past so many characters a token of the limit cannot
 /// count, and is cut before tokenizing, which takes time for each character.
 const CHARS_A_TOKEN: usize = 64;
+
+/// Fewer texts than this are not worth a thread.
+const LEAST_PART: usize = 64;
 
 /// A tokenizer file, opened.
 #[derive(Debug)]
@@ -59,6 +65,31 @@ impl Tokens {
         tokenizer.with_truncation(Some(truncation)).map_err(fail)?;
         tokenizer.with_padding(None);
         Ok(Self { tokenizer, limit })
+    }
+
+    /// Tokenizes texts behind their prefix, in their order, with several threads where there are many: a CUDA
+    /// device would wait for one.
+    pub(super) fn encode_all(
+        &self,
+        prefix: &str,
+        texts: &[Text<'_>],
+        threads: usize,
+    ) -> Result<Vec<Tokenized>, TokenizeError> {
+        let encode = |texts: &[Text<'_>]| {
+            texts.iter().map(|text| self.encode(prefix, text.body)).collect::<Result<Vec<_>, _>>()
+        };
+        let part = texts.len().div_ceil(threads.max(1)).max(LEAST_PART);
+        if texts.len() <= part {
+            return encode(texts);
+        }
+        let parts: Result<Vec<_>, _> = thread::scope(|scope| {
+            let encode = &encode;
+            let parts = texts.chunks(part);
+            let workers: Vec<_> = parts.map(|part| scope.spawn(move || encode(part))).collect();
+            let tokenized = workers.into_iter().map(ScopedJoinHandle::join);
+            tokenized.map(|part| part.unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        Ok(parts?.into_iter().flatten().collect())
     }
 
     /// Tokenizes one text behind its prefix.

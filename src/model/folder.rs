@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::foreign;
 use super::manifest::{FORMAT, FileFacts, Manifest, hex};
-use crate::encoder::Pooling;
+use crate::encoder::{Device, Pooling};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 
@@ -25,6 +25,16 @@ pub enum Precision {
     Int8,
     /// 32-bit floating point.
     F32,
+    /// The same graph; products on a CUDA device round what they multiply to 10 bits behind the point (TF32),
+    /// which its matrix units take. Elsewhere the same as [`Precision::F32`].
+    Tf32,
+}
+
+impl Precision {
+    /// What a device runs unless it is told otherwise: of the int8 graph CUDA has not all operators.
+    pub(crate) fn usual_on(device: Device) -> Self {
+        if matches!(device, Device::Cuda(_)) { Self::F32 } else { Self::Int8 }
+    }
 }
 
 impl FromStr for Precision {
@@ -34,6 +44,7 @@ impl FromStr for Precision {
         match written {
             "int8" => Ok(Self::Int8),
             "f32" | "fp32" => Ok(Self::F32),
+            "tf32" => Ok(Self::Tf32),
             _ => Err(PrecisionError { given: written.to_owned() }),
         }
     }
@@ -44,13 +55,14 @@ impl fmt::Display for Precision {
         f.write_str(match self {
             Self::Int8 => "int8",
             Self::F32 => "f32",
+            Self::Tf32 => "tf32",
         })
     }
 }
 
 /// A text that names no precision.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no precision: int8 or f32")]
+#[error("`{given}` is no precision: int8, f32 or tf32")]
 pub struct PrecisionError {
     given: String,
 }
@@ -218,7 +230,7 @@ impl ModelFolder {
             Precision::Int8 => {
                 self.manifest.int8_graph.as_ref().unwrap_or(&self.manifest.f32_graph)
             }
-            Precision::F32 => &self.manifest.f32_graph,
+            Precision::F32 | Precision::Tf32 => &self.manifest.f32_graph,
         };
         self.path.join(name)
     }

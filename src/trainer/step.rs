@@ -27,14 +27,14 @@ use std::path::Path;
 
 use ort::value::{DynValue, Tensor as OrtTensor};
 
-use crate::encoder::Runtime;
+use crate::encoder::{Device, Runtime, Settings};
 use crate::graph::{AdamW, BertConfig, GraphWeights, Rows, Tensor, Weights, merge};
 use crate::model::{Architecture, ModelFolder, Precision};
 use batch::targets;
 use chunks::{Chunk, chunks};
 use config::check;
 use graphs::Graphs;
-use program::{Program, Values, scalar, tensor};
+use program::{Program, Values, kept, scalar, tensor};
 
 pub use batch::{Batch, StepReport, Targets};
 pub use config::{Adapter, StepConfig, Trained};
@@ -45,6 +45,8 @@ pub use state::{AdapterFile, Changed, ParseError, State};
 #[derive(Debug)]
 pub struct OnnxStep {
     config: StepConfig,
+    /// Where the graphs run and what they keep is.
+    device: Device,
     bert: BertConfig,
     graphs: Graphs,
     programs: Programs,
@@ -107,9 +109,12 @@ impl OnnxStep {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
+        let device = runtime.device(config.device)?;
+        let settings = Settings { threads, device, precision: Precision::F32, profile: None };
         let open = |graph: &crate::graph::GraphBuilder, name: &str| {
-            let session = runtime.open_bytes(&graph.to_bytes(), name, threads, config.device)?;
-            Program::new(session).map_err(|source| StepError::Run { graph: "setup", source })
+            let session = runtime.open_bytes(&graph.to_bytes(), name, settings)?;
+            Program::new(session, device)
+                .map_err(|source| StepError::Run { graph: "setup", source })
         };
         let merge = match &config.trained {
             Trained::LowRank(adapter) => {
@@ -128,7 +133,7 @@ impl OnnxStep {
         let run = |source| StepError::Run { graph: "setup", source };
         let (mut fed, mut fixed) = (Values::new(), Values::new());
         for (name, numbers) in std::mem::take(&mut graphs.weights) {
-            let value = tensor(&numbers).map_err(run)?;
+            let value = kept(&numbers, device).map_err(run)?;
             if graphs.changed.iter().any(|changed| changed.name == name) {
                 fixed.insert(format!("fixed.{name}"), value);
             } else {
@@ -139,6 +144,7 @@ impl OnnxStep {
         let words = (config.trained != Trained::All).then_some(words);
         let mut step = Self {
             config,
+            device,
             bert,
             graphs,
             programs,
@@ -152,7 +158,7 @@ impl OnnxStep {
         for trainable in &step.graphs.trainables {
             let zeros = Tensor::f32(&trainable.dims, vec![0.0; trainable.dims.iter().product()]);
             let name = format!("so_far.{}", trainable.name);
-            step.zeros.insert(name, tensor(&zeros).map_err(run)?);
+            step.zeros.insert(name, kept(&zeros, device).map_err(run)?);
         }
         step.restore(&state)?;
         Ok(step)
@@ -273,7 +279,7 @@ impl OnnxStep {
                 let found = state.tensors.get(&name);
                 let found = found.filter(|t| t.dims() == trainable.dims && t.as_f32().is_some());
                 let numbers = found.ok_or_else(|| StepError::State { name: name.clone() })?;
-                trained.insert(name, tensor(numbers).map_err(fail)?);
+                trained.insert(name, kept(numbers, self.device).map_err(fail)?);
             }
         }
         self.adopt(trained)?;

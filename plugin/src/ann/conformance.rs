@@ -64,10 +64,25 @@ fn check_searches(index: &dyn AnnIndex, rows: &RowsView) {
         }
     }
     let params = SearchParams::default();
+    let other: Vec<f32> =
+        query.iter().zip([1.0, -1.0].iter().cycle()).map(|(x, y)| x * y).collect();
+    for accept in &accepts {
+        let queries = [&query[..], &other, &query];
+        let alone = queries.map(|query| index.search(query, 7, accept, &params).expect("it fits"));
+        let together = index.search_batch(&queries, 7, accept, &params).expect("they fit");
+        assert_eq!(together, alone, "together as one by one");
+    }
     let long = vec![0.5; rows.dim().get() + 1];
     assert!(
         matches!(index.search(&long, 1, &Accept::All, &params), Err(AnnError::Query { .. })),
         "a query of another dim is an error"
+    );
+    assert!(
+        matches!(
+            index.search_batch(&[&query, &long], 1, &Accept::All, &params),
+            Err(AnnError::Query { .. })
+        ),
+        "also among others"
     );
     let nan = vec![f32::NAN; rows.dim().get()];
     assert!(

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::vector::check_row;
 
+/// How many queries a row is compared with while it is at hand: at dim 384 they fill 48 KiB.
+const TOGETHER: usize = 32;
+
 /// The backend of [`AnnRecipe::Exact`](crate::AnnRecipe::Exact). Its index has no parts: the rows
 /// are all it needs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,6 +60,16 @@ impl AnnIndex for ExactIndex {
     ) -> Result<Vec<Neighbour>, AnnError> {
         search(&self.rows, query, k, accept)
     }
+
+    fn search_batch(
+        &self,
+        queries: &[&[f32]],
+        k: usize,
+        accept: &Accept,
+        _: &SearchParams,
+    ) -> Result<Vec<Vec<Neighbour>>, AnnError> {
+        search_batch(&self.rows, queries, k, accept)
+    }
 }
 
 /// The best `k` of all rows that pass.
@@ -66,37 +79,62 @@ pub(super) fn search(
     k: usize,
     accept: &Accept,
 ) -> Result<Vec<Neighbour>, AnnError> {
+    Ok(search_batch(rows, &[query], k, accept)?.concat())
+}
+
+/// The same for several queries: each row is read once for many of them.
+pub(super) fn search_batch(
+    rows: &RowsView,
+    queries: &[&[f32]],
+    k: usize,
+    accept: &Accept,
+) -> Result<Vec<Vec<Neighbour>>, AnnError> {
     let count = rows.rows();
     let k = k.min(accept.count(count) as usize);
-    match accept.rows() {
-        None => best_of(rows, query, k, 0..count),
-        Some(set) => best_of(rows, query, k, set.iter().take_while(|row| *row < count)),
+    let mut found = Vec::with_capacity(queries.len());
+    for queries in queries.chunks(TOGETHER) {
+        found.extend(match accept.rows() {
+            None => best_of_each(rows, queries, k, 0..count)?,
+            Some(set) => best_of_each(rows, queries, k, set.iter().take_while(|row| *row < count))?,
+        });
     }
+    Ok(found)
 }
 
 /// The best `k` of some rows, each of which comes once.
+#[cfg(feature = "faiss")]
 pub(super) fn best_of(
     rows: &RowsView,
     query: &[f32],
     k: usize,
     among: impl Iterator<Item = u32>,
 ) -> Result<Vec<Neighbour>, AnnError> {
-    check_row(rows.dim(), query).map_err(|source| AnnError::Query { source })?;
-    let mut best = Best::new(k);
+    Ok(best_of_each(rows, &[query], k, among)?.concat())
+}
+
+/// For each query the best `k` of some rows, each of which comes once.
+fn best_of_each(
+    rows: &RowsView,
+    queries: &[&[f32]],
+    k: usize,
+    among: impl Iterator<Item = u32>,
+) -> Result<Vec<Vec<Neighbour>>, AnnError> {
+    for query in queries {
+        check_row(rows.dim(), query).map_err(|source| AnnError::Query { source })?;
+    }
     if k == 0 {
-        return Ok(Vec::new());
+        return Ok(vec![Vec::new(); queries.len()]);
     }
-    let scorer = Scorer::new(query, rows.metric());
-    if let Some(norms) = rows.inverse_norms() {
-        rows.for_each(among, |row, vector| {
-            best.push(Neighbour { row, score: scorer.score(vector, norms[row as usize]) });
-        });
-    } else {
-        rows.for_each(among, |row, vector| {
-            best.push(Neighbour { row, score: scorer.score(vector, 1.0) });
-        });
-    }
-    Ok(best.into_sorted())
+    let asked = |query| (Scorer::new(query, rows.metric()), Best::new(k));
+    let mut best: Vec<(Scorer<'_>, Best)> = queries.iter().copied().map(asked).collect();
+    let norms = rows.inverse_norms();
+    rows.for_each(among, |row, vector| {
+        let norm = norms.map_or(1.0, |norms| norms[row as usize]);
+        for (scorer, best) in &mut best {
+            best.push(Neighbour { row, score: scorer.score(vector, norm) });
+        }
+    });
+    Ok(best.into_iter().map(|(_, best)| best.into_sorted()).collect())
 }
 
 /// Keeps the best `k` of what is pushed.

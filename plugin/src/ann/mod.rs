@@ -105,6 +105,21 @@ pub trait AnnIndex: fmt::Debug + Send + Sync {
         accept: &Accept,
         params: &SearchParams,
     ) -> Result<Vec<Neighbour>, AnnError>;
+
+    /// What [`AnnIndex::search`] finds for each of several queries, in their order. By default they
+    /// are searched for one by one; an index that reads the same rows for all does so once here.
+    ///
+    /// # Errors
+    /// As [`AnnIndex::search`], if one of the queries fails.
+    fn search_batch(
+        &self,
+        queries: &[&[f32]],
+        k: usize,
+        accept: &Accept,
+        params: &SearchParams,
+    ) -> Result<Vec<Vec<Neighbour>>, AnnError> {
+        queries.iter().map(|query| self.search(query, k, accept, params)).collect()
+    }
 }
 
 /// How hard one search looks. What is not set is what was measured when the index was built.

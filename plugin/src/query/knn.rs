@@ -1,11 +1,15 @@
-//! The nearest neighbours of a vector, or of a document, as a Tantivy query.
+//! The nearest neighbours of a vector, or of a document, as a Tantivy query; and those of many vectors
+//! together.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::slice;
 use std::sync::Arc;
 
+use tantivy::index::SegmentId;
 use tantivy::query::{EnableScoring, Explanation, Query, Weight};
 use tantivy::schema::Field;
-use tantivy::{DocAddress, Score, Searcher, TantivyError};
+use tantivy::{DocAddress, Opstamp, Score, Searcher, TantivyError};
 
 use super::hits::{Hit, HitsWeight, keep_best};
 use super::search::{self, Effort, Target};
@@ -128,6 +132,13 @@ impl KnnQuery {
         self
     }
 
+    /// The same question about another vector. It shares the filter, so that [`search_batch`] asks it
+    /// once.
+    #[must_use]
+    pub fn with_vector(&self, vector: impl Into<Vec<f32>>) -> Self {
+        Self { near: Near::Vector(vector.into().into()), ..self.clone() }
+    }
+
     fn with(mut self, set: impl FnOnce(&mut SearchParams)) -> Self {
         if let Effort::Index(params) = &mut self.effort {
             set(params);
@@ -135,53 +146,174 @@ impl KnnQuery {
         self
     }
 
-    fn find(&self, searcher: &Searcher) -> tantivy::Result<Vec<Hit>> {
-        let segments = Segments::of_index(searcher.index())?;
-        let options = options_of(&segments, searcher, self.field)?;
-        if let Near::Vector(vector) = &self.near {
-            check_row(options.options.dim(), vector)
-                .map_err(|source| KnnError::Vector { field: options.name.clone(), source })?;
-        }
-        if self.k == 0 {
-            return Ok(Vec::new());
-        }
-        let open = segments.of_searcher(searcher)?;
-        let vectors = self.vectors(&open)?;
-        let filter = self
-            .filter
-            .as_ref()
-            .map(|filter| filter.weight(EnableScoring::disabled_from_searcher(searcher)))
-            .transpose()?;
-
-        let in_segment = |ord: u32| -> tantivy::Result<Vec<Hit>> {
-            let Some(field) = open[ord as usize].field(self.field) else { return Ok(Vec::new()) };
-            let except = match self.near {
-                Near::Document { at, itself: false } if at.segment_ord == ord => Some(at.doc_id),
-                _ => None,
-            };
-            let target = Target { vectors: &vectors, k: self.k, except, effort: self.effort };
-            let reader = searcher.segment_reader(ord);
-            let found = search::search(field, reader, filter.as_deref(), &target)?;
-            let hit = |(doc, score)| Hit { score, at: DocAddress::new(ord, doc) };
-            let passes = |hit: &Hit| self.threshold.is_none_or(|least| hit.score >= least);
-            Ok(found.into_iter().map(hit).filter(passes).collect())
-        };
-        let ords = 0..u32::try_from(open.len()).expect("a segment ordinal has 32 bits");
-        let executor = searcher.index().search_executor();
-        let mut hits: Vec<Hit> = executor.map(in_segment, ords)?.into_iter().flatten().collect();
-        keep_best(&mut hits, self.k);
-        Ok(hits)
+    fn check(&self, segments: &Segments, searcher: &Searcher) -> Result<(), KnnError> {
+        let options = options_of(segments, searcher, self.field)?;
+        let Near::Vector(vector) = &self.near else { return Ok(()) };
+        check_row(options.options.dim(), vector)
+            .map_err(|source| KnnError::Vector { field: options.name.clone(), source })
     }
 
-    fn vectors(&self, open: &[Arc<OpenSegment>]) -> tantivy::Result<Vec<Vec<f32>>> {
+    /// Whether two queries are the same but for their vectors and thresholds.
+    fn is_like(&self, other: &Self) -> bool {
+        let same_filter = match (&self.filter, &other.filter) {
+            (None, None) => true,
+            (Some(filter), Some(other)) => Arc::ptr_eq(filter, other),
+            _ => false,
+        };
+        matches!((&self.near, &other.near), (Near::Vector(_), Near::Vector(_)))
+            && (self.field, self.k, self.effort) == (other.field, other.k, other.effort)
+            && same_filter
+    }
+
+    /// The vectors that are compared: a document has as many as it has rows.
+    fn vectors(&self, open: &[Arc<OpenSegment>]) -> tantivy::Result<Vec<Arc<[f32]>>> {
         match &self.near {
-            Near::Vector(vector) => Ok(vec![vector.to_vec()]),
+            Near::Vector(vector) => Ok(vec![vector.clone()]),
             Near::Document { at, .. } => {
                 let rows = rows_of(open, self.field, *at)?;
-                Ok(rows.into_iter().map(DenseRow::into_vector).collect())
+                Ok(rows.into_iter().map(|row| row.into_vector().into()).collect())
             }
         }
     }
+}
+
+/// What each of many queries finds, in their order: the same as if each was searched for alone, and
+/// sooner.
+///
+/// Neighbours in the list that differ in nothing but vectors and thresholds, as
+/// [`KnnQuery::with_vector`] makes them, are searched for together: in each segment their filter is asked
+/// once, and rows that are compared one after another are read once for many of them. Segments are
+/// searched side by side where the index has a search executor.
+///
+/// ```
+/// # use tantivy::{TantivyDocument, schema::Schema};
+/// # use tantivy_dense_plugin::{DenseDocument, DenseIndex, DenseOptions, DenseSchemaBuilder, Dim, KnnQuery};
+/// use tantivy_dense_plugin::search_batch;
+/// # let mut schema = Schema::builder();
+/// # let place = schema.add_dense_field("place", DenseOptions::new(Dim::new(2)?));
+/// # let index = DenseIndex::create_in_ram(schema.build())?;
+/// # let mut writer = index.writer_with_num_threads(1, 20_000_000)?;
+/// # for vector in [[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]] {
+/// #     let mut doc = TantivyDocument::new();
+/// #     doc.add_dense(place, &vector);
+/// #     writer.add_document(doc)?;
+/// # }
+/// # writer.commit()?;
+/// # let searcher = index.reader()?.searcher();
+/// let east = KnnQuery::new(place, [1.0, 0.0], 2);
+/// let north = east.with_vector([0.0, 1.0]);
+/// let found = search_batch(&searcher, &[east, north])?;
+/// let scores = |of: usize| found[of].iter().map(|(score, _)| score).collect::<Vec<_>>();
+/// assert_eq!([scores(0), scores(1)], [[1.0, 0.6], [1.0, 0.8]]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As a search for one of them: a vector that does not fit the field, a field that is not dense, a
+/// filter or a segment that fails.
+pub fn search_batch(searcher: &Searcher, queries: &[KnnQuery]) -> tantivy::Result<Vec<KnnHits>> {
+    let segments = Segments::of_index(searcher.index())?;
+    queries.iter().try_for_each(|query| query.check(&segments, searcher))?;
+    let of: Arc<[_]> = addressed(searcher).collect();
+    let mut found = Vec::with_capacity(queries.len());
+    for alike in queries.chunk_by(KnnQuery::is_like) {
+        for (query, hits) in alike.iter().zip(find(&segments, searcher, alike)?) {
+            found.push(KnnHits { hits: hits.into(), k: query.k, of: of.clone() });
+        }
+    }
+    Ok(found)
+}
+
+/// What each of some queries finds that are alike, or that is one.
+fn find(
+    segments: &Arc<Segments>,
+    searcher: &Searcher,
+    alike: &[KnnQuery],
+) -> tantivy::Result<Vec<Vec<Hit>>> {
+    let mut hits = vec![Vec::new(); alike.len()];
+    let Some(first) = alike.first().filter(|query| query.k > 0) else { return Ok(hits) };
+    let open = segments.of_searcher(searcher)?;
+    let vectors = alike.iter().map(|query| query.vectors(&open));
+    let vectors = vectors.collect::<tantivy::Result<Vec<_>>>()?.concat();
+    let vectors: Vec<&[f32]> = vectors.iter().map(|vector| &**vector).collect();
+    let filter = first
+        .filter
+        .as_ref()
+        .map(|filter| filter.weight(EnableScoring::disabled_from_searcher(searcher)))
+        .transpose()?;
+
+    let in_segment = |ord: u32| {
+        let Some(field) = open[ord as usize].field(first.field) else { return Ok(Vec::new()) };
+        let except = match first.near {
+            Near::Document { at, itself: false } if at.segment_ord == ord => Some(at.doc_id),
+            _ => None,
+        };
+        let target = Target { vectors: &vectors, k: first.k, except, effort: first.effort };
+        search::search(field, searcher.segment_reader(ord), filter.as_deref(), &target)
+    };
+    let ords = 0..u32::try_from(open.len()).expect("a segment ordinal has 32 bits");
+    let found = searcher.index().search_executor().map(in_segment, ords)?;
+    for (ord, of_vectors) in (0u32..).zip(found) {
+        for (vector, documents) in of_vectors.into_iter().enumerate() {
+            // Only a query about a document has several vectors, and it is like no other.
+            let query = if alike.len() == 1 { 0 } else { vector };
+            let hit = |(doc, score)| Hit { score, at: DocAddress::new(ord, doc) };
+            hits[query].extend(documents.into_iter().map(hit));
+        }
+    }
+    for (query, hits) in alike.iter().zip(&mut hits) {
+        hits.retain(|hit| query.threshold.is_none_or(|least| hit.score >= least));
+        if vectors.len() > alike.len() {
+            keep_best(hits, usize::MAX);
+            let mut seen = HashSet::with_capacity(hits.len());
+            hits.retain(|hit| seen.insert(hit.at));
+        }
+        keep_best(hits, query.k);
+    }
+    Ok(hits)
+}
+
+/// What a [`search_batch`] found for one query: the documents, best first, and a query that matches them
+/// and searches for nothing more, to be composed with others.
+///
+/// As a query it is for the searcher that found them; another one is refused, since addresses mean
+/// something else there.
+#[derive(Clone, Debug)]
+pub struct KnnHits {
+    hits: Arc<[Hit]>,
+    k: usize,
+    of: Arc<[(SegmentId, Option<Opstamp>)]>,
+}
+
+impl KnnHits {
+    /// Scores and addresses, best first; equal scores by address.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Score, DocAddress)> {
+        self.hits.iter().map(|hit| (hit.score, hit.at))
+    }
+}
+
+impl Query for KnnHits {
+    fn weight(&self, scoring: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
+        let searcher = scoring.searcher().ok_or(KnnError::NoSearcher)?;
+        if !addressed(searcher).eq(self.of.iter().copied()) {
+            return Err(KnnError::OtherSearcher.into());
+        }
+        Ok(weight(searcher, &self.hits, self.k))
+    }
+}
+
+/// What addresses of a searcher, and the absence of deleted documents, rest on.
+fn addressed(searcher: &Searcher) -> impl Iterator<Item = (SegmentId, Option<Opstamp>)> {
+    searcher.segment_readers().iter().map(|reader| (reader.segment_id(), reader.delete_opstamp()))
+}
+
+fn weight(searcher: &Searcher, hits: &[Hit], k: usize) -> Box<dyn Weight> {
+    let explain = move |_, score| {
+        let mut why = Explanation::new("KnnQuery, score of the document's best row", score);
+        why.add_context(format!("among the nearest {k} documents of the index"));
+        why
+    };
+    Box::new(HitsWeight::new(searcher, hits, Box::new(explain)))
 }
 
 /// The dense field of a searcher's schema that a query names.
@@ -219,14 +351,10 @@ pub(crate) fn rows_of(
 impl Query for KnnQuery {
     fn weight(&self, scoring: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
         let searcher = scoring.searcher().ok_or(KnnError::NoSearcher)?;
-        let hits = self.find(searcher)?;
-        let k = self.k;
-        let explain = move |_, score| {
-            let mut why = Explanation::new("KnnQuery, score of the document's best row", score);
-            why.add_context(format!("among the nearest {k} documents of the index"));
-            why
-        };
-        Ok(Box::new(HitsWeight::new(searcher, &hits, Box::new(explain))))
+        let segments = Segments::of_index(searcher.index())?;
+        self.check(&segments, searcher)?;
+        let hits = find(&segments, searcher, slice::from_ref(self))?.concat();
+        Ok(weight(searcher, &hits, self.k))
     }
 }
 
@@ -267,6 +395,9 @@ pub enum KnnError {
     /// An address of another searcher.
     #[error("no document {} in a segment {}; take an address of this searcher", at.doc_id, at.segment_ord)]
     NoDocument { at: DocAddress },
+    /// Addresses mean something else in another searcher.
+    #[error("these hits are of another searcher, or of another commit; search again with this one")]
+    OtherSearcher,
 }
 
 impl From<KnnError> for TantivyError {

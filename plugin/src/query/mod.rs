@@ -12,7 +12,7 @@ mod rrf;
 mod search;
 mod weighted;
 
-pub use knn::{KnnError, KnnQuery};
+pub use knn::{KnnError, KnnHits, KnnQuery, search_batch};
 pub(crate) use knn::{options_of, rows_of};
 pub use rrf::RrfQuery;
 pub use weighted::WeightedQuery;

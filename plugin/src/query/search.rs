@@ -10,13 +10,13 @@ use tantivy::query::Weight;
 use tantivy::{DocId, Score, SegmentReader, TantivyError};
 
 use crate::ann::{Accept, AnnError, Neighbour, RowSet, SearchParams};
-use crate::segment::OpenField;
+use crate::segment::{Docs, OpenField};
 
 /// What to look for.
 pub(super) struct Target<'a> {
-    /// The query's vectors: a document's score is that of the best pair.
-    pub(super) vectors: &'a [Vec<f32>],
-    /// How many documents.
+    /// Vectors, each of which looks for documents of its own.
+    pub(super) vectors: &'a [&'a [f32]],
+    /// How many documents for each.
     pub(super) k: usize,
     /// A document that must not be found.
     pub(super) except: Option<DocId>,
@@ -25,7 +25,7 @@ pub(super) struct Target<'a> {
 }
 
 /// How hard to look.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Effort {
     /// Compare every row that passes.
     Exact,
@@ -33,34 +33,21 @@ pub(super) enum Effort {
     Index(SearchParams),
 }
 
-/// The best `k` documents of a segment, in no order. Of equal ones, those with lower doc ids.
+/// For each vector the best `k` documents of a segment. Of equal ones, those with lower doc ids.
 pub(super) fn search(
     field: &OpenField,
     reader: &SegmentReader,
     filter: Option<&dyn Weight>,
     target: &Target<'_>,
-) -> tantivy::Result<Vec<(DocId, Score)>> {
+) -> tantivy::Result<Vec<Vec<(DocId, Score)>>> {
     let accept = accept(field, reader, filter, target.except)?;
     let (index, params) = match target.effort {
         Effort::Exact => (field.exact(), SearchParams::default()),
         Effort::Index(params) => (field.index(), params),
     };
-    let find = |vector: &Vec<f32>| {
-        best_docs(field, vector, target.k, &accept, |vector, k, accept| {
-            index.search(vector, k, accept, &params)
-        })
-    };
-    if let [vector] = target.vectors {
-        return find(vector);
-    }
-    let mut best: HashMap<DocId, Score> = HashMap::new();
-    for vector in target.vectors {
-        for (doc, score) in find(vector)? {
-            let known = best.entry(doc).or_insert(score);
-            *known = known.max(score);
-        }
-    }
-    Ok(best.into_iter().collect())
+    best_docs(field, target.vectors, target.k, &accept, |vectors, k, accept| {
+        index.search_batch(vectors, k, accept, &params)
+    })
 }
 
 /// Which rows pass.
@@ -133,14 +120,14 @@ fn filtered(
     Ok(RowSet::from_fn(rows, |row| matching.contains(docs.of(row))))
 }
 
-/// The best `k` documents for one vector. Rows are asked for until they make `k` documents.
+/// The best `k` documents for each vector. Rows are asked for until they make `k` documents.
 fn best_docs(
     field: &OpenField,
-    vector: &[f32],
+    vectors: &[&[f32]],
     k: usize,
     accept: &Accept,
-    search: impl Fn(&[f32], usize, &Accept) -> Result<Vec<Neighbour>, AnnError>,
-) -> tantivy::Result<Vec<(DocId, Score)>> {
+    search: impl Fn(&[&[f32]], usize, &Accept) -> Result<Vec<Vec<Neighbour>>, AnnError>,
+) -> tantivy::Result<Vec<Vec<(DocId, Score)>>> {
     let docs = field.docs()?;
     let passing = accept.count(field.rows().rows()) as usize;
     let mut wanted = match (docs.one_row_each(), docs.in_order()) {
@@ -150,31 +137,46 @@ fn best_docs(
         (false, _) => k.saturating_mul(2),
     }
     .min(passing);
-    loop {
-        let found = search(vector, wanted, accept).map_err(as_tantivy)?;
-        let all = wanted == passing || found.len() < wanted;
-        let last = found.last().map(|row| row.score);
-        // Rows come best first, so the first row of a document is its best.
-        let mut best: Vec<(DocId, Score)> = if docs.one_row_each() {
-            found.into_iter().map(|Neighbour { row, score }| (docs.of(row), score)).collect()
-        } else {
-            let mut best: HashMap<DocId, Score> = HashMap::with_capacity(k.min(found.len()));
-            for Neighbour { row, score } in &found {
-                best.entry(docs.of(*row)).or_insert(*score);
+    let mut done = vec![Vec::new(); vectors.len()];
+    let mut open: Vec<usize> = (0..vectors.len()).collect();
+    while !open.is_empty() {
+        let of_open: Vec<&[f32]> = open.iter().map(|at| vectors[*at]).collect();
+        let found = search(&of_open, wanted, accept).map_err(as_tantivy)?;
+        let mut short = Vec::new();
+        for (at, found) in open.into_iter().zip(found) {
+            let all = wanted == passing || found.len() < wanted;
+            let last = found.last().map(|row| row.score);
+            let best = documents(docs, found, k);
+            // Rows of one score come by ordinal. Where that is not the order of docs, a row that was
+            // not asked for may tie with the last document and belong to an earlier one.
+            let tied =
+                !docs.in_order() && best.last().zip(last).is_some_and(|(doc, last)| last >= doc.1);
+            if all || best.len() == k && !tied {
+                done[at] = best;
+            } else {
+                short.push(at);
             }
-            best.into_iter().collect()
-        };
-        best.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        best.truncate(k);
-        // Rows of one score come by ordinal. Where that is not the order of docs, a row that was
-        // not asked for may tie with the last document and belong to an earlier one.
-        let tied =
-            !docs.in_order() && best.last().zip(last).is_some_and(|(doc, last)| last >= doc.1);
-        if all || best.len() == k && !tied {
-            return Ok(best);
         }
+        open = short;
         wanted = wanted.saturating_mul(4).min(passing);
     }
+    Ok(done)
+}
+
+/// The best `k` documents that rows make, which come best first: so a document's first is its best.
+fn documents(docs: Docs<'_>, found: Vec<Neighbour>, k: usize) -> Vec<(DocId, Score)> {
+    let mut best: Vec<(DocId, Score)> = if docs.one_row_each() {
+        found.into_iter().map(|Neighbour { row, score }| (docs.of(row), score)).collect()
+    } else {
+        let mut best: HashMap<DocId, Score> = HashMap::with_capacity(k.min(found.len()));
+        for Neighbour { row, score } in &found {
+            best.entry(docs.of(*row)).or_insert(*score);
+        }
+        best.into_iter().collect()
+    };
+    best.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    best.truncate(k);
+    best
 }
 
 fn as_tantivy(error: AnnError) -> TantivyError {
@@ -247,10 +249,11 @@ mod tests {
             expected.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             expected.truncate(k);
             let exact = field.exact();
-            let found = best_docs(&field, &[1.0], k, &accept, |vector, k, accept| {
-                exact.search(vector, k, accept, &SearchParams::default())
+            let found = best_docs(&field, &[&[1.0][..], &[2.0]], k, &accept, |vectors, k, accept| {
+                exact.search_batch(vectors, k, accept, &SearchParams::default())
             });
-            prop_assert_eq!(found.unwrap(), expected);
+            let twice = expected.iter().map(|(doc, x)| (*doc, 2.0 * x)).collect();
+            prop_assert_eq!(found.unwrap(), [expected, twice]);
             for doc in 0..20 {
                 let of_doc = (0u32..).zip(&rows).filter(|(_, row)| row.0 == doc);
                 let of_doc: Vec<u32> = of_doc.map(|(row, _)| row).collect();

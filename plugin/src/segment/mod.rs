@@ -31,7 +31,7 @@ use tantivy::{
 
 pub use format::FormatError;
 pub use reader::{AnnStatus, ReadError};
-pub(crate) use reader::{OpenField, OpenSegment};
+pub(crate) use reader::{Docs, OpenField, OpenSegment};
 pub(crate) use writer::DenseSegmentWriter;
 
 use crate::cache::Segments;

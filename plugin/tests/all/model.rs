@@ -12,6 +12,7 @@ use tantivy::schema::{FAST, Field, INDEXED, STORED, Schema};
 use tantivy::{DocAddress, Searcher, TantivyDocument, Term};
 use tantivy_dense_plugin::{
     DenseDocument, DenseIndex, DenseOptions, DenseSchemaBuilder, DenseSearcher, KnnQuery, Metric,
+    search_batch,
 };
 
 use crate::support::{dim, id_of, top};
@@ -194,6 +195,14 @@ impl World {
             best.retain(|score| *score >= f64::from(least));
         }
         let hits = top(searcher, &knn);
+        let other: Vec<f32> = query.iter().map(|x| 1.0 - x).collect();
+        let queries = [knn.clone(), knn.with_vector(other), knn.clone(), knn.clone().exact()];
+        let alone = queries.each_ref().map(|query| top(searcher, query));
+        let together = search_batch(searcher, &queries).unwrap();
+        for (hits, alone) in together.iter().zip(&alone) {
+            assert_eq!(&hits.iter().collect::<Vec<_>>(), alone, "together as one by one");
+            assert_eq!(&top(searcher, hits), alone, "and as a query");
+        }
         let close = |a: f64, b: f64| (a - b).abs() < 1e-5;
         assert_eq!(hits.len(), best.len(), "min(k, passing documents)");
         assert_eq!(knn.count(searcher).unwrap(), best.len());

@@ -13,6 +13,7 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{DocAddress, Searcher, Term, doc};
 use tantivy_dense_plugin::{
     DenseIndex, DenseSearcher, DenseWriter, KnnQuery, RrfQuery, WeightedQuery, WriteError,
+    search_batch,
 };
 
 use crate::support::{TestEncoder, TextFields, ids, text_index, top};
@@ -126,6 +127,38 @@ fn a_knn_query_composes_with_boolean_queries_boosts_and_aggregations() {
 
     let by_id = TopDocs::with_limit(3).order_by_fast_field::<u64>("id", tantivy::Order::Desc);
     assert_eq!(w.searcher.search(&knn, &by_id).unwrap().len(), 3);
+}
+
+#[test]
+fn hits_of_a_batch_compose_like_the_query_that_found_them_and_with_their_searcher_alone() {
+    let mut w = world();
+    let (_, at) = top(&w.searcher, &w.knn("the harvest and the river, story 20", 1))[0];
+    let queries = [
+        w.knn("volcano", 12),
+        w.knn("volcano", 12).filter(w.lang("sw")),
+        KnnQuery::like(w.f.dense, at, 5),
+        w.knn("river", 0),
+        w.knn("river", 1000),
+    ];
+    let found = search_batch(&w.searcher, &queries).unwrap();
+    for (query, hits) in queries.iter().zip(&found) {
+        assert_eq!(hits.iter().collect::<Vec<_>>(), top(&w.searcher, query));
+        let fused = |leg: &dyn Query| {
+            let legs = RrfQuery::new().leg(leg.box_clone()).leg(w.bm25("teapot"));
+            top(&w.searcher, &legs)
+        };
+        assert_eq!(fused(hits), fused(query));
+    }
+    assert!(search_batch(&w.searcher, &[]).unwrap().is_empty());
+    let short = KnnQuery::new(w.f.dense, [1.0], 3);
+    let error = search_batch(&w.searcher, &[queries[0].clone(), short]).unwrap_err();
+    assert!(error.to_string().contains("does not fit field `dense`"), "{error}");
+
+    w.writer.delete_term(Term::from_field_u64(w.f.id, 20)).unwrap();
+    w.writer.commit().unwrap();
+    let later = w.index.reader().unwrap().searcher();
+    let error = later.search(&found[0], &Count).unwrap_err();
+    assert!(error.to_string().contains("of another searcher"), "{error}");
 }
 
 #[test]

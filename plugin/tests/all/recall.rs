@@ -10,7 +10,7 @@ use tantivy::schema::{FAST, Field, INDEXED, STORED, Schema};
 use tantivy::{Searcher, TantivyDocument, Term};
 use tantivy_dense_plugin::{
     AnnRecipe, AnnStatus, DenseDocument, DenseIndex, DenseOptions, DenseReader, DenseSchemaBuilder,
-    DenseSearcher, DenseWriter, Element, KnnQuery, Metric,
+    DenseSearcher, DenseWriter, Element, KnnQuery, Metric, search_batch,
 };
 
 use crate::support::{dim, top};
@@ -198,8 +198,27 @@ fn statuses(searcher: &Searcher) -> Vec<AnnStatus> {
     segments.into_iter().flat_map(|s| s.fields).map(|field| field.ann).collect()
 }
 
+/// Many queries at once find what each finds by itself: over an index and beside it, deletes and a filter
+/// in the way.
+fn check_together(world: &mut World) {
+    let searcher = world.reader.searcher();
+    for permille in [5, 300, 1000] {
+        let end = Bound::Excluded(Term::from_field_u64(world.bucket, permille));
+        let filter = RangeQuery::new(Bound::Unbounded, end);
+        let first = KnnQuery::new(world.dense, world.source.vector(), 10).filter(filter);
+        let mut queries: Vec<KnnQuery> =
+            (0..70).map(|_| first.with_vector(world.source.vector())).collect();
+        queries.push(first);
+        let together = search_batch(&searcher, &queries).unwrap();
+        for (query, hits) in queries.iter().zip(&together) {
+            assert_eq!(hits.iter().collect::<Vec<_>>(), top(&searcher, query), "{permille}");
+        }
+    }
+}
+
 fn check(options: DenseOptions, source: Source, bar: f64) {
     let mut world = world(options, source);
+    check_together(&mut world);
     let statuses = statuses(&world.reader.searcher());
     if cfg!(feature = "faiss") {
         assert!(statuses.iter().any(|s| matches!(s, AnnStatus::Ready(_))), "{statuses:?}");

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use dense_plugin::{Encoder, Role, Text};
 use tantivy_dense::encoder::OnnxEncoder;
-use tantivy_dense::model::{ModelFolder, default_folder};
+use tantivy_dense::model::{ModelFolder, base_folder};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Cargo adds `--bench`. Without a folder there is nothing to measure: `cargo test --benches` passes by.
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let text = std::fs::read_to_string(next("TEXT_FILE is missing")?)?;
     let threads = next("THREADS is missing")?.parse()?;
     let batch_tokens = next("BATCH_TOKENS is missing")?.parse()?;
-    let encoder = OnnxEncoder::builder(ModelFolder::open(default_folder(&cache))?)
+    let encoder = OnnxEncoder::builder(ModelFolder::open(base_folder(&cache))?)
         .threads(threads)
         .batch_tokens(batch_tokens)
         .build()?;

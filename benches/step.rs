@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use ndarray::Array2;
 use tantivy_dense::encoder::Runtime;
-use tantivy_dense::model::{ModelFolder, default_folder};
+use tantivy_dense::model::{ModelFolder, base_folder};
 use tantivy_dense::trainer::step::{Batch, OnnxStep, StepConfig};
 
 #[derive(serde::Deserialize)]
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let allowed = Array2::from_elem((queries.len(), passages.len()), true);
     let batch = Batch { queries, passages, allowed, ..Batch::default() };
-    let model = ModelFolder::open(default_folder(&cache))?;
+    let model = ModelFolder::open(base_folder(&cache))?;
     let mut step = OnnxStep::new(&model, &Runtime::library_in(&cache), config, 1)?;
     for line in io::stdin().lines() {
         line?;

@@ -52,7 +52,9 @@ pub(crate) fn damaged(file: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<Index>(), change), 1..4);
     let changed = changes.prop_map(move |changes| {
         let mut bytes = file.clone();
-        changes.iter().for_each(|(place, change)| change.apply(&mut bytes, *place));
+        for (place, change) in &changes {
+            change.apply(&mut bytes, *place);
+        }
         bytes
     });
     prop_oneof![9 => changed, 1 => prop::collection::vec(any::<u8>(), 0..100)]

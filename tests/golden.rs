@@ -9,7 +9,7 @@
 use dense_plugin::{Encoder, Role, Text};
 use serde::Deserialize;
 use tantivy_dense::encoder::OnnxEncoder;
-use tantivy_dense::model::{ModelFolder, Precision, default_folder};
+use tantivy_dense::model::{ModelFolder, Precision, base_folder};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -35,7 +35,7 @@ fn golden() -> Golden {
 }
 
 fn model() -> Option<ModelFolder> {
-    let folder = default_folder(&super::support::cache::cache()?);
+    let folder = base_folder(&super::support::cache::cache()?);
     if !folder.is_dir() {
         println!(
             "SKIPPED: the default model is not in {}; run `tdense model get`",

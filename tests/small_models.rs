@@ -8,8 +8,8 @@ use std::path::Path;
 use dense_plugin::{Encoder, Role, Text};
 use tantivy_dense::encoder::{BuildError, Device, OnnxEncoder, Pooling, Runtime, RuntimeError};
 use tantivy_dense::graph::{
-    Axis, BertConfig, ElementType, GraphBuilder, Head, Numeric, Tensor, Weights, WeightsError,
-    bert_encoder,
+    Activation, Axis, BertConfig, ElementType, GraphBuilder, Head, Numeric, Tensor, Weights,
+    WeightsError, bert_encoder,
 };
 use tantivy_dense::model::{ModelFolder, OpenError, Precision};
 
@@ -24,7 +24,7 @@ const CONFIG: BertConfig = BertConfig {
     positions: 16,
     token_types: 1,
     epsilon: 1e-12,
-    head: Head { pooling: Pooling::Mean, dense: None },
+    head: Head { pooling: Pooling::Mean, dense: None, activation: Activation::Tanh },
 };
 
 /// Numbers without a pattern, equal for equal names.

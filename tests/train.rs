@@ -5,9 +5,11 @@ use std::fs;
 use std::io::BufReader;
 use std::path::Path;
 
+use tantivy_dense::model::HeadFile;
+
 use super::imports::publish;
 use super::support::cache::library;
-use super::support::{Bench, read_until};
+use super::support::{Bench, parallel, read_until};
 
 /// Questions and passages in two languages, and across them.
 fn pairs(bench: &Bench) {
@@ -144,7 +146,8 @@ fn the_untrained_encoder_is_opened_only_where_it_is_asked() {
         bench.run(&[&start[..], &short, &runtime, more].concat())
     };
     train(&["--out", "a"]).expect(0);
-    assert!(!bench.path("a/vectors-int8.tdvc").exists());
+    let made = fs::read_dir(bench.path("a")).unwrap().map(|entry| entry.unwrap().path());
+    assert!(!made.into_iter().any(|file| file.extension().is_some_and(|end| end == "tdvc")));
     for (out, asking) in
         [("b", ["--keep", "1"]), ("c", ["--english", "1"]), ("d", ["--focus", "pairs=1"])]
     {
@@ -162,4 +165,39 @@ fn what_cannot_be_trained_on_is_said() {
     bench.run(&["train", "--out", "a"]).expect(2);
     let kind = bench.run(&["train", "--pairs", "pairs.jsonl:x", "--out", "a"]).expect(2);
     assert!(kind.stderr.contains("no kind of training data"), "{}", kind.stderr);
+}
+
+#[test]
+fn a_trained_matrix_is_measured_beside_the_vectors_it_was_trained_on() {
+    let bench = Bench::new();
+    pairs(&bench);
+    bench.run(&train(&["--out", "run"])).expect(0);
+    let trained = fs::read(bench.path("run/head.safetensors")).unwrap();
+    let trained = HeadFile::from_bytes(&trained).unwrap();
+    // Half of the numbers alone.
+    let half = ndarray::Array2::from_shape_fn((trained.dim(), trained.dim()), |(row, column)| {
+        if row == column && row % 2 == 0 { 1.0 } else { 0.0 }
+    });
+    let half = HeadFile::new(half, &trained.base).unwrap().to_bytes().unwrap();
+    fs::write(bench.path("half.safetensors"), half).unwrap();
+    let collection = parallel();
+    let eval = |more: &[&str]| {
+        let start = ["eval", "--data", &collection, "--model", "toy", "--systems", "dense"];
+        let end = ["--split", "multi", "--measures", "AP"];
+        bench.run(&start.iter().chain(&end).chain(more).copied().collect::<Vec<_>>())
+    };
+    let heads = ["run/head.safetensors", "again=run/head.safetensors", "half=half.safetensors"];
+    let ran = eval(&heads.map(|head| ["--head", head]).concat()).expect(0);
+    let of = |system: &str| {
+        let row = ran.stdout.lines().find(|line| line.split(' ').next() == Some(system)).unwrap();
+        row.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(of("dense-head"), of("dense-again"));
+    assert_ne!(of("dense-half"), of("dense"));
+
+    fs::copy(bench.path("pairs.jsonl"), bench.path("no.safetensors")).unwrap();
+    let refused = eval(&["--head", "no.safetensors"]).expect(1);
+    assert!(refused.stderr.contains("no.safetensors"), "{}", refused.stderr);
+    let refused = eval(&["--head", "half.safetensors", "--head", "half.safetensors"]).expect(1);
+    assert!(refused.stderr.contains("two heads"), "{}", refused.stderr);
 }

@@ -9,13 +9,12 @@ use ndarray::{Array2, arr2};
 use serde::Deserialize;
 use tantivy_dense::encoder::{OnnxEncoder, Pooling};
 use tantivy_dense::graph::{
-    AdamW, BertConfig, GraphWeights, Head, Numeric, Tensor, Weights, bert_encoder,
+    Activation, AdamW, BertConfig, GraphWeights, Head, Numeric, Tensor, Weights, bert_encoder,
 };
-use tantivy_dense::model::{ModelFolder, Precision, default_folder};
-use tantivy_dense::trainer::step::{
-    Adapter, AdapterFile, Batch, Changed, OnnxStep, ParseError, State, StepConfig, StepError,
-    Trained,
+use tantivy_dense::model::{
+    Adapter, AdapterFile, Changed, HeadFile, ModelFolder, ParseError, Precision, base_folder,
 };
+use tantivy_dense::trainer::step::{Batch, OnnxStep, State, StepConfig, StepError, Trained};
 
 use super::support::cache::{library, model_cache};
 use super::support::tiny::{Noise, text, write_tokenizer};
@@ -29,7 +28,7 @@ const BERT: BertConfig = BertConfig {
     positions: 6,
     token_types: 2,
     epsilon: 1e-5,
-    head: Head { pooling: Pooling::Mean, dense: None },
+    head: Head { pooling: Pooling::Mean, dense: None, activation: Activation::Tanh },
 };
 
 const RATE: f32 = 1e-2;
@@ -286,7 +285,7 @@ fn an_adapter_s_file_changes_a_base_as_training_did() {
     for _ in 0..5 {
         step.step(&batch(), RATE).unwrap();
     }
-    let file = AdapterFile::new(&step.state().unwrap(), &low_rank(), "base");
+    let file = AdapterFile::new(&step.state().unwrap().weights(), &low_rank(), "base");
     let bytes = file.to_bytes().unwrap();
     assert_eq!(bytes, file.to_bytes().unwrap());
     let read = AdapterFile::from_bytes(&bytes).unwrap();
@@ -308,11 +307,38 @@ fn an_adapter_s_file_changes_a_base_as_training_did() {
     assert!(matches!(error, ParseError::Facts { .. }), "{error}");
 }
 
-/// Vectors of token ids, through an encoder as a user has it.
+#[test]
+fn a_head_in_a_graph_is_the_head_applied_to_the_base_s_vectors() {
+    let Some(library) = library() else { return };
+    let texts: [&[u32]; 3] = [&[1, 3, 5, 2], &[1, 2], &[1, 6, 6, 3, 2]];
+    let dim = BERT.dim();
+    let weight = Array2::from_shape_vec((dim, dim), Noise.tensor("head", &[dim, dim]).unwrap());
+    let head = HeadFile::new(weight.unwrap(), "base").unwrap();
+    let plain = Array2::from_shape_vec((3, dim), encoded(&Noise, &texts, &library)).unwrap();
+    let wanted = head.applied(&plain.view()).unwrap();
+    let with_head = Head { dense: Some(dim), activation: Activation::None, ..BERT.head };
+    let config = BertConfig { head: with_head, ..BERT };
+    let found = encoded_as(&config, &head.on(&Noise), &texts, &library);
+    for (a, b) in wanted.iter().zip(&found) {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+    assert!(plain.iter().zip(&found).any(|(a, b)| (a - b).abs() > 0.01));
+}
+
 fn encoded(weights: &dyn Weights, texts: &[&[u32]], library: &Path) -> Vec<f32> {
+    encoded_as(&BERT, weights, texts, library)
+}
+
+/// Vectors of token ids, through an encoder as a user has it: token `i` is the word `wi`.
+fn encoded_as(
+    config: &BertConfig,
+    weights: &dyn Weights,
+    texts: &[&[u32]],
+    library: &Path,
+) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
     write_tokenizer(folder.path(), BERT.vocabulary);
-    let graph = bert_encoder(&BERT, weights, Numeric::F32).unwrap();
+    let graph = bert_encoder(config, weights, Numeric::F32).unwrap();
     graph.save(folder.path(), "model.onnx").unwrap();
     let model = ModelFolder::open(folder.path()).unwrap();
     let builder = OnnxEncoder::builder(model).precision(Precision::F32);
@@ -368,7 +394,7 @@ fn layers_that_are_not_chosen_stay() {
 fn the_default_model_learns_four_pairs() {
     let Some(cache) = model_cache() else { return };
     let Some(library) = library() else { return };
-    let model = ModelFolder::open(default_folder(&cache)).unwrap();
+    let model = ModelFolder::open(base_folder(&cache)).unwrap();
     let config = StepConfig { threads: 2, ..StepConfig::default() };
     let mut step = OnnxStep::new(&model, &library, config, 1).unwrap();
     let text = |from: u32| [vec![0], (from..from + 6).collect(), vec![2]].concat();

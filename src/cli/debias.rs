@@ -49,9 +49,9 @@ impl Debias {
             }
             Self::Indexed => {
                 fit(Role::Passage, &vectors.passages, &vectors.passage_texts)?;
-                Ok(fitted.with(Role::Query, &model.means_of_model()?)?)
+                Ok(fitted.with(Role::Query, &model.means_of_model(None)?)?)
             }
-            Self::Model => model.means_of_model(),
+            Self::Model => model.means_of_model(None),
         }
     }
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use dense_eval::stats::Draws;
-use dense_eval::{Evaluator, Measure, Missing, NTREX_SUBSET, Opening, Qrels, Report, RunReport};
+use dense_eval::{
+    Evaluator, Measure, Missing, NTREX_SUBSET, Opening, Qrels, Report, RunReport, facts,
+};
 
 use super::debias::Debias;
 use super::measured::Measured;
@@ -18,8 +20,8 @@ use super::{bm25, compare};
 use crate::fusion::Normalization;
 use crate::report::Question;
 
-/// The languages that stand for 24 of NTREX.
-const TIERS: &str = "tiers";
+/// The languages that stand for 24 of NTREX, and for each tier's half of them.
+const TIERS: [&str; 3] = ["tiers", "low", "high"];
 
 /// Measure how well BM25, dense and hybrid search rank, language by language.
 ///
@@ -47,7 +49,8 @@ pub(super) struct Options {
     /// MIRACL: dev]
     #[arg(long, requires = "data")]
     split: Option<String>,
-    /// Take these languages alone; `tiers`: the 24 of NTREX that tiers of resources are compared on
+    /// Take these languages alone; `tiers`: the 24 of NTREX that tiers of resources are compared on;
+    /// `low`, `high`: the twelve of one tier
     #[arg(long, value_name = "TAGS", value_delimiter = ',', requires = "data")]
     languages: Vec<String>,
     /// What to compare
@@ -94,6 +97,11 @@ pub(super) struct Options {
     /// passages or queries
     #[arg(long, value_name = "N", default_value_t = 0, requires = "debias")]
     pub(super) components: usize,
+    /// Measure dense search once more through the matrix that `tdense train --part linear` left; its
+    /// system is called dense-NAME
+    #[cfg(feature = "onnx")]
+    #[arg(long, value_name = "[NAME=]FILE", requires = "data", conflicts_with = "language_means")]
+    pub(super) head: Vec<super::heads::Named>,
     /// Write what was found, with significance, to a page (.html), or as .md, .csv or .json
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<ReportFile>,
@@ -173,13 +181,23 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
     }
     match &options.languages[..] {
         [] => {}
-        [one] if one == TIERS => opening = opening.languages(&NTREX_SUBSET),
+        [one] if TIERS.contains(&one.as_str()) => opening = opening.languages(&of_tier(one)),
         languages => opening = opening.languages(languages),
     }
     let collections = opening.open_all(data)?;
-    let encodes =
-        !options.debias.is_empty() || options.systems.iter().any(|system| *system != System::Bm25);
+    #[cfg(feature = "onnx")]
+    let encodes = !options.head.is_empty();
+    #[cfg(not(feature = "onnx"))]
+    let encodes = false;
+    let encodes = encodes
+        || !options.debias.is_empty()
+        || options.systems.iter().any(|system| *system != System::Bm25);
     let encoder = if encodes { Some(options.model.chosen()?.encoder) } else { None };
+    #[cfg(feature = "onnx")]
+    let heads = match &encoder {
+        Some(encoder) => super::heads::open(&options.head, encoder.fingerprint())?,
+        None => Vec::new(),
+    };
     if let Some(folder) = &options.save_run {
         fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
     }
@@ -197,7 +215,10 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
         report.facts.extend(report::facts(&[data])?);
     }
     for collection in &collections {
-        Measured::new(collection, options, ui).add_to(&mut report, encoder.as_deref())?;
+        let measured = Measured::new(collection, options, ui);
+        #[cfg(feature = "onnx")]
+        let measured = measured.heads(&heads);
+        measured.add_to(&mut report, encoder.as_deref())?;
         report.add_groups(collection);
     }
     let shown = if options.json { report.to_json() } else { report.to_string() };
@@ -207,6 +228,13 @@ fn measure_collections(data: &Path, options: &Options, ui: Ui) -> anyhow::Result
         Some(file) => write_report(file, &report, ui),
         None => Ok(()),
     }
+}
+
+/// The languages of NTREX that stand for a tier, or for both.
+fn of_tier(tier: &str) -> Vec<&'static str> {
+    let is_in =
+        |tag: &&str| tier == TIERS[0] || facts(tag).is_some_and(|f| f.tier().to_string() == tier);
+    NTREX_SUBSET.into_iter().filter(is_in).collect()
 }
 
 fn write_report(file: &ReportFile, report: &Report, ui: Ui) -> anyhow::Result<()> {

@@ -79,7 +79,7 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
         let texts = match drawn {
             Some(texts) => texts,
             None if files.is_empty() => {
-                means = means.with(role, &options.model.means_of_model()?)?;
+                means = means.with(role, &options.model.means_of_model(None)?)?;
                 continue;
             }
             None => read(role, files, options, ui)?,

@@ -30,13 +30,28 @@ pub(super) struct Measured<'a> {
     collection: &'a Collection,
     options: &'a Options,
     threads: NonZeroUsize,
+    #[cfg(feature = "onnx")]
+    heads: &'a [super::heads::Head],
     ui: Ui,
 }
 
 impl<'a> Measured<'a> {
     pub(super) fn new(collection: &'a Collection, options: &'a Options, ui: Ui) -> Self {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { collection, options, threads, ui }
+        Self {
+            collection,
+            options,
+            threads,
+            #[cfg(feature = "onnx")]
+            heads: &[],
+            ui,
+        }
+    }
+
+    /// Measures dense search through each of these as well.
+    #[cfg(feature = "onnx")]
+    pub(super) fn heads(self, heads: &'a [super::heads::Head]) -> Self {
+        Self { heads, ..self }
     }
 
     /// Adds what each system scores to a report.
@@ -78,6 +93,11 @@ impl<'a> Measured<'a> {
             let (queries, passages) =
                 vectors.without_means(debias, options.components, &options.model)?;
             self.add_dense(report, debias.system(), &queries, &passages)?;
+        }
+        #[cfg(feature = "onnx")]
+        for head in self.heads {
+            let (queries, passages) = head.applied(&vectors)?;
+            self.add_dense(report, head.system(), &queries, &passages)?;
         }
         let (queries, passages) = (vectors.queries.view(), vectors.passages.view());
         let dense = DenseRetriever::new("dense", queries, passages, collection)?;

@@ -9,6 +9,8 @@ mod debias;
 mod error;
 mod eval;
 mod fields;
+#[cfg(feature = "onnx")]
+mod heads;
 mod index;
 mod inspect;
 mod interrupt;

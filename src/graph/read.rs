@@ -262,7 +262,7 @@ mod tests {
     use super::*;
     use crate::damaged::damaged;
     use crate::encoder::Pooling;
-    use crate::graph::{Head, Numeric, bert_encoder};
+    use crate::graph::{Activation, Head, Numeric, bert_encoder};
     use proptest::prelude::*;
 
     const SIZE: BertConfig = BertConfig {
@@ -274,7 +274,7 @@ mod tests {
         positions: 6,
         token_types: 2,
         epsilon: 1e-5,
-        head: Head { pooling: Pooling::Mean, dense: None },
+        head: Head { pooling: Pooling::Mean, dense: None, activation: Activation::Tanh },
     };
 
     struct Ones;

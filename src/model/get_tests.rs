@@ -3,8 +3,13 @@
 use std::cell::Cell;
 use std::io::Write;
 
+use super::super::adapter::Adapter;
 use super::super::q4;
 use super::*;
+use crate::graph::Tensor;
+
+/// What a cache folder holds when all is there, and its models, sorted.
+const WHOLE: [&str; 5] = [".lock", DEFAULT_MODEL, "models", BASE_MODEL, "onnxruntime-1.31.1"];
 
 const LIBRARY: &[u8] = b"not really a library";
 
@@ -17,6 +22,28 @@ fn wheel(package: &str, files: &[(&str, &[u8])]) -> (Wheel, Vec<u8>) {
     }
     let bytes = zip.finish().unwrap().into_inner();
     (Wheel::new(package, "1", &sha256_of(&bytes), &[]), bytes)
+}
+
+/// An adapter of a model of that index, in which only a number differs.
+fn adapter(weights: &[u8], tokenizer: &[u8], number: f32) -> AdapterFile {
+    let prefixes = prefixes();
+    let identity = Identity {
+        name: BASE_MODEL,
+        weights_sha256: &sha256_of(weights),
+        tokenizer_sha256: &sha256_of(tokenizer),
+        adapter_sha256: None,
+        pooling: Pooling::Mean,
+        prefixes: &prefixes,
+        token_limit: Q4File::parse(weights.to_vec()).unwrap().config().positions,
+    };
+    let layer = "encoder.layer.0.intermediate.dense.weight";
+    let config = *Q4File::parse(weights.to_vec()).unwrap().config();
+    let factor = |part: &str, dims: [usize; 2]| {
+        (format!("{layer}.{part}"), Tensor::f32(&dims, vec![number; dims[0] * dims[1]]))
+    };
+    let factors = [factor("a", [config.hidden, 2]), factor("b", [2, config.inner])].into();
+    let low_rank = Adapter { rank: 2, alpha: 2.0, layers: None };
+    AdapterFile::new(&factors, &low_rank, identity.fingerprint().as_str())
 }
 
 /// A cache folder, and an index with wheels of a model of a few kilobytes.
@@ -47,6 +74,7 @@ impl Shop {
                 vocabulary,
                 vocabulary_folder: "a",
                 means: b"means",
+                adapter: adapter(&q4::tests::whole_model(), b"{}", 0.5),
             },
             downloads: Cell::new(0),
             online: Cell::new(true),
@@ -87,7 +115,7 @@ fn a_second_run_downloads_nothing_and_needs_no_network() {
     shop.online.set(false);
     let again = shop.get(GetOptions::default().verify()).unwrap();
     assert_eq!(again.manifest(), first.manifest());
-    assert_eq!(shop.names(), [".lock", "models", DEFAULT_MODEL, "onnxruntime-1.31.1"]);
+    assert_eq!(shop.names(), WHOLE);
 }
 
 #[test]
@@ -142,7 +170,28 @@ fn what_an_earlier_release_made_or_a_killed_process_left_is_made_anew() {
     fs::create_dir(shop.cache.path().join(".making-killed")).unwrap();
     let renewed = shop.get(GetOptions::default()).unwrap();
     assert_eq!(renewed.manifest(), model.manifest());
-    assert_eq!(shop.names(), [".lock", "models", DEFAULT_MODEL, "onnxruntime-1.31.1"]);
+    assert_eq!(shop.names(), WHOLE);
+}
+
+#[test]
+fn the_default_model_is_its_base_with_the_adapter_and_a_new_adapter_needs_no_network() {
+    let mut shop = Shop::new();
+    let first = shop.get(GetOptions::default()).unwrap();
+    let base = ModelFolder::open(base_folder(shop.cache.path())).unwrap();
+    assert_eq!(first.manifest().name, DEFAULT_MODEL);
+    assert_ne!(first.fingerprint(), base.fingerprint());
+    let graph = |model: &ModelFolder| fs::read(model.path().join("model.onnx.data")).unwrap();
+    let before = graph(&first);
+    assert!(before != graph(&base));
+    shop.recipe.adapter = adapter(&q4::tests::whole_model(), b"{}", 0.25);
+    shop.online.set(false);
+    let second = shop.get(GetOptions::default()).unwrap();
+    assert!(graph(&second) != before);
+    assert_ne!(second.fingerprint(), first.fingerprint());
+    shop.recipe.adapter.base = "another".to_owned();
+    let error = shop.get(GetOptions::default()).unwrap_err();
+    assert!(matches!(error, GetError::Adapt(AdaptError::Base { .. })), "{error}");
+    assert_eq!(shop.names(), WHOLE);
 }
 
 #[test]

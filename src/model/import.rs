@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::folder::{MANIFEST, ModelFolder, OpenError, facts_of, made_whole};
 use super::foreign::{self, pooling_of, settings, token_limit_of};
 use super::manifest::{Architecture, FORMAT, FileFacts, Identity, Manifest, Prefixes, Source};
-use crate::graph::{BertConfig, Head, Numeric, Weights, WeightsError, bert_encoder};
+use crate::graph::{Activation, BertConfig, Head, Numeric, Weights, WeightsError, bert_encoder};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -331,7 +331,7 @@ fn config_of(folder: &Path) -> Result<(BertConfig, usize), ImportError> {
         }
     }
     let dense = has_dense.then(|| dense_of(folder, config.hidden_size)).transpose()?;
-    let head = Head { pooling: pooling_of(folder)?, dense };
+    let head = Head { pooling: pooling_of(folder)?, dense, activation: Activation::Tanh };
     let positions = config.max_position_embeddings.saturating_sub(offset);
     let built = BertConfig {
         layers: config.num_hidden_layers,

@@ -12,7 +12,7 @@ const SIZE: BertConfig = BertConfig {
     positions: 10,
     token_types: 1,
     epsilon: 1e-5,
-    head: Head { pooling: Pooling::Mean, dense: None },
+    head: Head { pooling: Pooling::Mean, dense: None, activation: Activation::Tanh },
 };
 
 /// Numbers that are exact in 16 bits, so that each type holds the same model.
@@ -136,7 +136,7 @@ fn the_first_token_and_a_layer_after_it_are_built_as_labse_has_them() {
     fs::write(folder.path().join("2_Dense").join(WEIGHTS), bytes).unwrap();
 
     let (_place, model) = imported(folder.path()).unwrap();
-    let head = Head { pooling: Pooling::Cls, dense: Some(64) };
+    let head = Head { pooling: Pooling::Cls, dense: Some(64), activation: Activation::Tanh };
     let wanted = tempfile::tempdir().unwrap();
     let size = BertConfig { head, ..SIZE };
     bert_encoder(&size, &Drawn, Numeric::F32).unwrap().save(wanted.path(), F32_GRAPH).unwrap();

@@ -136,6 +136,8 @@ pub struct Batches<'a> {
     mono: Vec<Language>,
     cross: Vec<Language>,
     pools: Vec<Vec<u32>>,
+    /// How many sets each source has for cross-lingual batches.
+    in_cross: Vec<usize>,
     english: Option<LanguageId>,
     /// How often each pool was drawn from before batch `next`.
     drawn: Vec<u64>,
@@ -226,9 +228,17 @@ impl<'a> Batches<'a> {
             let least = options.least_sets;
             return Err(BatchError::Nothing { kind: "cross-lingual", least, alpha: 1 });
         }
+        let mut in_cross = vec![0; corpus.sources().len()];
+        let mut seen = vec![false; corpus.sets.len()];
+        for pool in cross.iter().flat_map(|language: &Language| &language.pools) {
+            for &set in &pools[pool.at] {
+                let seen = &mut seen[set as usize];
+                in_cross[pool.source] += usize::from(!std::mem::replace(seen, true));
+            }
+        }
         let drawn = vec![0; pools.len()];
         let english = corpus.language_of(&"en".parse().expect("English has a tag"));
-        Ok(Self { corpus, options, mono, cross, pools, english, drawn, next: 0 })
+        Ok(Self { corpus, options, mono, cross, pools, in_cross, english, drawn, next: 0 })
     }
 
     /// The options.
@@ -303,9 +313,11 @@ impl<'a> Batches<'a> {
         let languages = only.map_or(&self.cross[..], |only| &self.mono[only..=only]);
         let mut sources: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
         for pool in languages.iter().flat_map(|language| &language.pools) {
-            let (weight, sets) = sources.entry(pool.source).or_default();
-            *weight = pool.weight;
-            *sets += self.pools[pool.at].len();
+            let sets = match only {
+                Some(_) => self.pools[pool.at].len(),
+                None => self.in_cross[pool.source],
+            };
+            sources.insert(pool.source, (pool.weight, sets));
         }
         let sources: Vec<_> = sources.into_iter().collect();
         let (source, (_, sets)) = sources[weighted(rng, &sources, |(_, (weight, _))| *weight)];
@@ -314,14 +326,13 @@ impl<'a> Batches<'a> {
 
     fn row(&mut self, only: Option<usize>, source: Option<usize>, rng: &mut ChaCha8Rng) -> Draw {
         let is_in = |pool: &Pool| source.is_none_or(|source| source == pool.source);
-        let language = match only {
-            Some(language) => &self.mono[language],
-            None => {
-                let weight = |language: &Language| {
-                    if language.pools.iter().any(is_in) { language.weight } else { 0.0 }
-                };
-                &self.cross[weighted(rng, &self.cross, weight)]
-            }
+        let language = if let Some(language) = only {
+            &self.mono[language]
+        } else {
+            let weight = |language: &Language| {
+                if language.pools.iter().any(is_in) { language.weight } else { 0.0 }
+            };
+            &self.cross[weighted(rng, &self.cross, weight)]
         };
         let id = language.id;
         let weight = |pool: &Pool| if is_in(pool) { pool.weight } else { 0.0 };

@@ -51,7 +51,7 @@ fn shares_of_kinds_and_languages_and_sources_are_those_asked_for() {
     parallel("large", 400, &["de", "en", "sw"], &mut corpus);
     parallel("small", 40, &["sw", "te"], &mut corpus);
     let weights = BTreeMap::from([("small".to_owned(), 3.0)]);
-    let options = BatchOptions { weights, ..options(0.25, 10, 1) };
+    let options = BatchOptions { weights, mix_sources: true, ..options(0.25, 10, 1) };
     let mut batches = Batches::new(&corpus, options).unwrap();
     let mut mono: BTreeMap<String, usize> = BTreeMap::new();
     let mut from_small = (0, 0);
@@ -91,6 +91,45 @@ fn shares_of_kinds_and_languages_and_sources_are_those_asked_for() {
         assert!(queries(language).abs_diff(7_500) < 600, "{pairs:?}");
     }
     assert_eq!(pairs.len(), 8, "six among three languages, and sw-te both ways: {pairs:?}");
+}
+
+#[test]
+fn a_batch_is_of_one_source_drawn_by_weight_and_others_fill_it_where_that_has_too_little() {
+    let mut corpus = Corpus::new();
+    parallel("large", 400, &["de", "en", "sw"], &mut corpus);
+    parallel("small", 40, &["sw", "te"], &mut corpus);
+    parallel("tiny", 3, &["sw", "te", "yo"], &mut corpus);
+    let weights = [("small", 3.0), ("tiny", 0.5)].map(|(name, weight)| (name.to_owned(), weight));
+    let options = BatchOptions { weights: weights.into(), ..options(0.5, 8, 1) };
+    let mut batches = Batches::new(&corpus, options).unwrap();
+    // Of all cross-lingual batches, and of monolingual ones in a language that all sources have.
+    let mut counts: BTreeMap<(bool, Vec<String>), usize> = BTreeMap::new();
+    for number in 0..2000 {
+        let batch = batches.at(number);
+        let is_mono = batch.kind != BatchKind::Cross;
+        if is_mono && batch.queries[0].language.as_str() != "sw" {
+            continue;
+        }
+        let source = |text: &BatchText<'_>| text.body.split(' ').nth(1).unwrap().to_owned();
+        let mut sources: Vec<String> = batch.queries.iter().map(source).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        *counts.entry((is_mono, sources)).or_default() += 1;
+    }
+    for is_mono in [false, true] {
+        let all: usize =
+            counts.iter().filter(|((mono, _), _)| *mono == is_mono).map(|(_, n)| n).sum();
+        let of = |names: &[&str]| {
+            let key = (is_mono, names.iter().map(|name| (*name).to_owned()).collect());
+            counts.get(&key).copied().unwrap_or(0)
+        };
+        // Four standard deviations are 90 of 1,000, and 45 of 250.
+        let most = if is_mono { all / 5 } else { all / 11 };
+        assert!(of(&["large"]).abs_diff(all * 2 / 9) < most, "{counts:?}");
+        assert!(of(&["small"]).abs_diff(all * 6 / 9) < most, "{counts:?}");
+        assert!(all - of(&["large"]) - of(&["small"]) < all / 4, "{counts:?}");
+        assert!(of(&["tiny"]) < all / 50, "{counts:?}");
+    }
 }
 
 #[test]

@@ -3,12 +3,14 @@
 //! A passage longer than a run's tokens is cut at its end, and its answer may be behind the cut. One sentence is short, and
 //! is what collections of sentences hold.
 //!
-//! Invariant: a sentence is a part of its passage, so the two count as the same text wherever texts are compared.
+//! Invariant: what is left of a passage answers no other query of the batch as its negative.
 
 use dense_plugin::{EncodeError, Encoder, Role, Text};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::batch::{Batch, BatchText};
+use super::guard::NEAR;
+use super::text::sketch;
 
 /// Characters of a sentence; a shorter one goes with the one after it.
 const SHORTEST: usize = 20;
@@ -43,6 +45,7 @@ pub fn focused<'a>(batch: &Batch<'a>, encoder: &dyn Encoder) -> Result<Batch<'a>
     let found = encoder.encode(Role::Passage, &texts)?.vectors;
     let dim = encoder.dim().get();
     let mut found = found.as_flat().chunks_exact(dim);
+    let mut cut = Vec::new();
     for ((row, sentences), query) in asked.into_iter().zip(queries.as_flat().chunks_exact(dim)) {
         let cosine = |sentence: &[f32]| query.iter().zip(sentence).map(|(a, b)| a * b).sum::<f32>();
         let scored = sentences.into_iter().zip(found.by_ref().map(cosine));
@@ -50,9 +53,27 @@ pub fn focused<'a>(batch: &Batch<'a>, encoder: &dyn Encoder) -> Result<Batch<'a>
         if let Some((sentence, _)) = nearest {
             batch.passages[row].body = sentence;
             batch.english[row] = None;
+            cut.push(row);
         }
     }
+    keep_apart(&mut batch, &cut);
     Ok(batch)
+}
+
+/// Passages that differed may be alike once they are cut: they are no negatives of each other's queries then.
+fn keep_apart(batch: &mut Batch<'_>, cut: &[usize]) {
+    let columns = batch.passages.len();
+    let sketches: Vec<u64> = batch.passages.iter().map(|passage| sketch(passage.body)).collect();
+    for &row in cut {
+        for other in (0..columns).filter(|&other| other != row) {
+            if (sketches[row] ^ sketches[other]).count_ones() <= NEAR {
+                batch.allowed[row * columns + other] = false;
+                if other < batch.queries.len() {
+                    batch.allowed[other * columns + row] = false;
+                }
+            }
+        }
+    }
 }
 
 /// A text's sentences, without white space around them.
@@ -113,9 +134,31 @@ mod tests {
             bodies,
             ["A toolbar can be docked at an edge.", long, "One sentence alone is here."]
         );
-        assert_eq!(
-            batch.english.iter().map(Option::is_some).collect::<Vec<_>>(),
-            [false, true, true]
-        );
+        let has_english: Vec<bool> = batch.english.iter().map(Option::is_some).collect();
+        assert_eq!(has_english, [false, true, true]);
+        assert!(batch.allowed.iter().all(|allowed| *allowed));
+    }
+
+    #[test]
+    fn passages_that_are_cut_to_the_same_sentence_are_no_negatives_of_each_other() {
+        let tag: LanguageTag = "en".parse().unwrap();
+        let text = |body| BatchText { body, language: &tag };
+        let passages = [
+            "Rows of a table hold numbers or texts. Choose Insert and then Table in the menu.",
+            "A frame can be placed anywhere on a page. Choose Insert and then Table in the menu.",
+            "Nothing of the kind is told about headers here.",
+        ];
+        let batch = Batch {
+            number: 0,
+            kind: BatchKind::Mono(tag.clone()),
+            queries: ["insert and then table", "table in the menu"].map(text).to_vec(),
+            passages: passages.map(text).to_vec(),
+            allowed: vec![true; 6],
+            english: vec![None; 2],
+            focus: vec![true; 2],
+        };
+        let batch = focused(&batch, &ToyEncoder::new(Dim::new(64).unwrap())).unwrap();
+        assert_eq!(batch.passages[0].body, batch.passages[1].body);
+        assert_eq!(batch.allowed, [true, false, true, false, true, true]);
     }
 }

@@ -16,6 +16,7 @@ use super::focus::focused;
 use super::loss::{LossOptions, contrastive, kept, toward};
 use super::train_step::{Numbers, StepError, StepReport, Tensor, TrainStep};
 use super::vectors::CachedVectors;
+use crate::model::HeadFile;
 
 /// Adam's means forget the past at these rates. Source: Kingma and Ba, "Adam" (2014).
 const FORGET: [f64; 2] = [0.9, 0.999];
@@ -193,6 +194,22 @@ impl TrainStep for LinearHead {
     }
 }
 
+/// The matrix in a head's state, for the vectors of the encoder with this fingerprint.
+///
+/// # Errors
+/// [`StepError::State`] if the state is that of another model.
+#[expect(clippy::cast_possible_truncation, reason = "vectors have 32 bits")]
+pub fn head_of(state: &[Tensor], base: &str) -> Result<HeadFile, StepError> {
+    let wrong = || StepError::State { what: "it has no square `linear.weight`".to_owned() };
+    let tensor = state.iter().find(|tensor| tensor.name == "linear.weight").ok_or_else(wrong)?;
+    let (Numbers::F64(numbers), &[rows, columns]) = (&tensor.numbers, &tensor.dims[..]) else {
+        return Err(wrong());
+    };
+    let numbers = numbers.iter().map(|x| *x as f32).collect();
+    let weight = Array2::from_shape_vec((rows, columns), numbers).map_err(|_| wrong())?;
+    HeadFile::new(weight, base).map_err(|_| wrong())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +272,13 @@ mod tests {
         let losses: Vec<f64> =
             (0..30).map(|_| head.step(&batch(&tag), 0.01).unwrap().loss).collect();
         assert!(losses[29] < first / 2.0, "{first} {losses:?}");
+        let file = head_of(&head.state().unwrap(), "toy").unwrap();
+        let file = HeadFile::from_bytes(&file.to_bytes().unwrap()).unwrap();
+        #[expect(clippy::cast_possible_truncation, reason = "they came from 32 bits")]
+        let frozen = head.frozen(Role::Query, &texts).unwrap().mapv(|x| x as f32);
+        let (own, applied) =
+            (head.embed(Role::Query, &texts).unwrap(), file.applied(&frozen.view()).unwrap());
+        assert!(own.iter().zip(&applied).all(|(a, b)| (a - b).abs() < 1e-5), "{own} {applied}");
     }
 
     #[test]

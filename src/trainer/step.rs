@@ -37,9 +37,9 @@ use graphs::Graphs;
 use program::{Program, Values, kept, scalar, tensor};
 
 pub use batch::{Batch, StepReport, Targets};
-pub use config::{Adapter, StepConfig, Trained};
+pub use config::{StepConfig, Trained};
 pub use error::StepError;
-pub use state::{AdapterFile, Changed, ParseError, State};
+pub use state::State;
 
 /// A model in training.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use ndarray::IxDyn;
 
-use super::super::bert::{BertConfig, Head, bert_for_training};
+use super::super::bert::{Activation, BertConfig, Head, bert_for_training};
 use super::super::contrastive::{ContrastiveLoss, Distillation};
 use super::super::fed::{Fed, TrainingEncoder};
 use super::super::interpret::{Array, array, run};
@@ -213,7 +213,7 @@ const BERT: BertConfig = BertConfig {
     positions: 6,
     token_types: 2,
     epsilon: 1e-5,
-    head: Head { pooling: Pooling::Mean, dense: None },
+    head: Head { pooling: Pooling::Mean, dense: None, activation: Activation::Tanh },
 };
 
 /// Token ids and mask of four queries and answers, and one passage more.
@@ -375,7 +375,10 @@ fn a_whole_encoder_with_its_loss() {
 
 #[test]
 fn an_encoder_that_takes_the_first_token_through_a_dense_layer() {
-    check_encoder(&BertConfig { head: Head { pooling: Pooling::Cls, dense: Some(6) }, ..BERT });
+    check_encoder(&BertConfig {
+        head: Head { pooling: Pooling::Cls, dense: Some(6), activation: Activation::Tanh },
+        ..BERT
+    });
 }
 
 #[test]

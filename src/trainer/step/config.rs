@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::StepError;
 use crate::encoder::Device;
 use crate::graph::{AdamW, BertConfig, ContrastiveLoss, Distillation, Fed};
+use crate::model::Adapter;
 
 /// Which weights are trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,31 +19,6 @@ pub enum Trained {
     AllButWords,
     /// All weights.
     All,
-}
-
-/// Low-rank changes: `weight + alpha / rank * a * b`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Adapter {
-    /// Columns of `a`, rows of `b`.
-    pub rank: usize,
-    /// How much the change counts, in units of the rank.
-    pub alpha: f64,
-    /// Which of the encoder's layers are changed, from 0; none given: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub layers: Option<Vec<usize>>,
-}
-
-impl Default for Adapter {
-    fn default() -> Self {
-        Self { rank: 16, alpha: 32.0, layers: None }
-    }
-}
-
-impl Adapter {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small")]
-    pub(super) fn scale(&self) -> f32 {
-        (self.alpha / self.rank as f64) as f32
-    }
 }
 
 /// How steps are made.

@@ -9,11 +9,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::StepError;
-use super::config::{Adapter, StepConfig, Trained, fed_of, loss_of};
+use super::config::{StepConfig, Trained, fed_of, loss_of};
 use crate::graph::{
     Axis, BertConfig, ElementType, GraphBuilder, Halves, LowRank, Parameter, Tensor, Trainable,
     TrainingEncoder, Weights, adamw, bert_for_training,
 };
+use crate::model::Adapter;
 
 #[derive(Debug)]
 pub(super) struct Graphs {
@@ -83,6 +84,12 @@ impl Graphs {
 }
 
 impl Adapter {
+    /// What a product of factors counts times.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small")]
+    pub(super) fn scale(&self) -> f32 {
+        (self.alpha / self.rank as f64) as f32
+    }
+
     /// Whether a weight of the encoder's layers is changed.
     fn changes(&self, name: &str) -> bool {
         let layer = name.strip_prefix("encoder.layer.").and_then(|rest| rest.split('.').next());

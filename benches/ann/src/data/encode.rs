@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Context;
 use tantivy_dense::encoder::OnnxEncoder;
 use tantivy_dense::eval::Collection;
-use tantivy_dense::model::{ModelFolder, default_folder};
+use tantivy_dense::model::{ModelFolder, base_folder};
 use tantivy_dense::{Encoder, Role, Text};
 
 use super::store::{Header, Store};
@@ -69,7 +69,7 @@ impl Lazy<'_> {
     ) -> anyhow::Result<()> {
         let encoder = match self.encoder.take() {
             Some(encoder) => encoder,
-            None => OnnxEncoder::builder(ModelFolder::open(default_folder(self.cache))?).build()?,
+            None => OnnxEncoder::builder(ModelFolder::open(base_folder(self.cache))?).build()?,
         };
         let name = format!("{}, int8", encoder.fingerprint());
         let dim = encoder.dim().get();

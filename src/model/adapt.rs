@@ -7,14 +7,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::step::{AdapterFile, Changed, ParseError, State};
-use crate::graph::{GraphWeights, Numeric, ReadError, WeightsError, bert_encoder};
-use crate::model::{
-    Architecture, Identity, MANIFEST, Manifest, ModelFolder, OpenError, Precision, facts_of,
-    made_whole,
+use super::adapter::{AdapterFile, Changed, HeadFile};
+use super::folder::{MANIFEST, ModelFolder, OpenError, Precision, facts_of, made_whole};
+use super::manifest::{Architecture, Identity, Manifest};
+use super::tensors::ParseError;
+use crate::graph::{
+    Activation, GraphWeights, Numeric, ReadError, Tensor, WeightsError, bert_encoder,
 };
 
 const ADAPTER: &str = "adapter.safetensors";
+const HEAD: &str = "head.safetensors";
 
 /// Why a model could not be changed. Nothing half-made stays.
 #[derive(Debug, thiserror::Error)]
@@ -27,10 +29,13 @@ pub enum AdaptError {
     /// The base's graphs were written elsewhere.
     #[error("{}: its graphs were not written here, so weights cannot be changed", folder.display())]
     Foreign { folder: PathBuf },
-    /// The adapter changes another model.
-    #[error("the adapter changes the model {wanted}, and this is {given}")]
+    /// It changes another model.
+    #[error("it changes the model {wanted}, and this is {given}")]
     Base { wanted: String, given: String },
-    /// The adapter cannot be written.
+    /// There is a layer where the head would go.
+    #[error("{}: the model ends in a linear layer, and a head would be a second one", folder.display())]
+    Dense { folder: PathBuf },
+    /// The adapter, or the head, cannot be written.
     #[error("the adapter cannot be written")]
     Adapter(#[from] ParseError),
     /// The base's weights cannot be read.
@@ -52,8 +57,30 @@ pub enum AdaptError {
 pub enum Change<'a> {
     /// A little in every linear layer.
     Adapter(&'a AdapterFile),
-    /// Whole weights, which stand in a state beside the optimizer's memory.
-    Weights(&'a State),
+    /// One matrix after the model's vectors.
+    Head(&'a HeadFile),
+    /// Whole weights, by the names that training gives them.
+    Weights(&'a BTreeMap<String, Tensor>),
+}
+
+impl Change<'_> {
+    /// The file that it is in a model folder, and the model that it changes.
+    fn file(self) -> Result<Option<(&'static str, Vec<u8>)>, ParseError> {
+        match self {
+            Change::Adapter(adapter) => Ok(Some((ADAPTER, adapter.to_bytes()?))),
+            Change::Head(head) => Ok(Some((HEAD, head.to_bytes()?))),
+            Change::Weights(_) => Ok(None),
+        }
+    }
+
+    /// The model that it changes, by its fingerprint, where it says so.
+    pub fn base(&self) -> Option<&str> {
+        match self {
+            Change::Adapter(adapter) => Some(&adapter.base),
+            Change::Head(head) => Some(&head.base),
+            Change::Weights(_) => None,
+        }
+    }
 }
 
 /// Makes a model folder at `place` of a base and what training changed, called `name`.
@@ -72,55 +99,60 @@ pub fn adapt(
     if place.exists() {
         return Err(AdaptError::Exists { folder: place.to_owned() });
     }
-    let given = base.fingerprint().as_str();
-    if let Change::Adapter(adapter) = change
-        && adapter.base != given
-    {
-        return Err(AdaptError::Base { wanted: adapter.base.clone(), given: given.to_owned() });
-    }
     let io = |path: &Path, source| AdaptError::Io { path: path.to_owned(), source };
     made_whole(place, io, |made| write(base, change, name, made))?;
     Ok(ModelFolder::open(place)?)
 }
 
 /// Writes the files of a changed model into an empty folder.
-fn write(
+pub(super) fn write(
     base: &ModelFolder,
     change: Change<'_>,
     name: &str,
     made: &Path,
 ) -> Result<(), AdaptError> {
+    let given = base.fingerprint().as_str();
+    if let Some(wanted) = change.base().filter(|wanted| *wanted != given) {
+        let (wanted, given) = (wanted.to_owned(), given.to_owned());
+        return Err(AdaptError::Base { wanted, given });
+    }
     let io = |source| AdaptError::Io { path: made.to_owned(), source };
     let old = base.manifest();
     let foreign = || AdaptError::Foreign { folder: base.path().to_owned() };
-    let Some(Architecture::Bert(config)) = old.architecture else { return Err(foreign()) };
+    let Some(Architecture::Bert(mut config)) = old.architecture else { return Err(foreign()) };
     let Some(int8_graph) = &old.int8_graph else { return Err(foreign()) };
     let weights = GraphWeights::open(&base.graph(Precision::F32), &config)?;
-    let whole = match change {
-        Change::Adapter(_) => BTreeMap::new(),
-        Change::Weights(state) => state.weights(),
-    };
     let changed = match change {
         Change::Adapter(adapter) => adapter.on(&weights),
-        Change::Weights(_) => Changed::whole(&weights, &whole),
+        Change::Head(_) if config.head.dense.is_some() => {
+            return Err(AdaptError::Dense { folder: base.path().to_owned() });
+        }
+        Change::Head(head) => {
+            config.head.dense = Some(head.dim());
+            config.head.activation = Activation::None;
+            head.on(&weights)
+        }
+        Change::Weights(trained) => Changed::whole(&weights, trained),
     };
     bert_encoder(&config, &changed, Numeric::F32)?.save(made, &old.f32_graph).map_err(io)?;
     bert_encoder(&config, &changed, Numeric::Int8)?.save(made, int8_graph).map_err(io)?;
-    let kept = old.files.keys().filter(|file| *file != ADAPTER && !made.join(file).exists());
-    for file in kept.filter(|file| Some(*file) != old.language_means.as_ref()) {
+    // Means are those of the base's vectors.
+    let gone = [old.adapter.as_ref(), old.language_means.as_ref()];
+    let kept = old.files.keys().filter(|file| !gone.contains(&Some(*file)));
+    for file in kept.filter(|file| !made.join(file).exists()) {
         let from = base.path().join(file);
         fs::copy(&from, made.join(file)).map_err(|source| AdaptError::Io { path: from, source })?;
     }
     let mut manifest = Manifest {
         name: name.to_owned(),
+        architecture: Some(Architecture::Bert(config)),
         adapter: None,
-        // Those of the base's vectors.
         language_means: None,
         ..old.clone()
     };
-    if let Change::Adapter(adapter) = change {
-        fs::write(made.join(ADAPTER), adapter.to_bytes()?).map_err(io)?;
-        manifest.adapter = Some(ADAPTER.to_owned());
+    if let Some((file, bytes)) = change.file()? {
+        fs::write(made.join(file), bytes).map_err(io)?;
+        manifest.adapter = Some(file.to_owned());
     }
     manifest.files.clear();
     for entry in fs::read_dir(made).map_err(io)? {
@@ -132,14 +164,18 @@ fn write(
     let data = format!("{}.data", manifest.f32_graph);
     let data = manifest.files.get(&data).unwrap_or(&manifest.files[&manifest.f32_graph]);
     let weights = match change {
-        Change::Adapter(_) => base.fingerprint().as_str(),
+        Change::Adapter(_) | Change::Head(_) => base.fingerprint().as_str(),
         Change::Weights(_) => &data.sha256,
     };
     manifest.fingerprint = Identity {
         name,
         weights_sha256: weights,
         tokenizer_sha256: &manifest.files[&manifest.tokenizer].sha256,
-        adapter_sha256: manifest.files.get(ADAPTER).map(|file| file.sha256.as_str()),
+        adapter_sha256: manifest
+            .adapter
+            .as_ref()
+            .and_then(|file| manifest.files.get(file))
+            .map(|file| file.sha256.as_str()),
         pooling: manifest.pooling,
         prefixes: &manifest.prefixes,
         token_limit: manifest.token_limit,

@@ -179,11 +179,12 @@ fn compute(node: &Node, inputs: &[&Array]) -> Vec<Array> {
         "ConstantOfShape" => {
             one(Array::zeros(IxDyn(&list(0).iter().map(|&n| n as usize).collect::<Vec<_>>())))
         }
-        "ScatterND" => {
+        "ScatterElements" => {
             let mut out = x.clone();
-            for (row, new) in list(1).iter().zip(inputs[2].outer_iter()) {
-                let mut row = out.index_axis_mut(Axis(0), *row as usize);
-                row += &new;
+            for (row, (place, new)) in list(1).iter().zip(inputs[2].indexed_iter()) {
+                let mut place = place.clone();
+                place[0] = *row as usize;
+                out[place] += new;
             }
             one(out)
         }

@@ -295,21 +295,26 @@ impl Backward<'_> {
         tensor.as_i64().map(<[i64]>::to_vec)
     }
 
-    /// Each row's gradient is the sum over the places it was read for.
+    /// Each row's gradient is the sum over the places it was read for. Not by `ScatterND`: ONNX Runtime 1.31 adds rows that
+    /// are there twice from several threads at once, and loses some of them.
     fn gathered(&mut self, node: &Node, d: Value) -> Vec<(Value, Value)> {
         let (table, rows) = (node.inputs[0], node.inputs[1]);
         let columns = self.axes(table)[1..].to_vec();
         let shape = self.shape(table);
         let graph = &mut *self.graph;
         let zeros = graph.op("ConstantOfShape", &[shape], &[]);
-        let rows = graph.reshape(rows, &[-1, 1]);
+        let mut column = vec![1; columns.len() + 1];
+        column[0] = -1;
+        let rows = graph.reshape(rows, &column);
         let mut flat = vec![-1];
         flat.extend(columns.iter().map(|axis| match axis {
             Axis::Fixed(length) => as_i64(*length),
             _ => 0,
         }));
         let d = graph.reshape(d, &flat);
-        let sum = [("reduction", Attribute::Text("add"))];
-        vec![(table, graph.op("ScatterND", &[zeros, rows, d], &sum))]
+        let shape = graph.shape(d);
+        let rows = graph.op("Expand", &[rows, shape], &[]);
+        let sum = [("axis", Attribute::Int(0)), ("reduction", Attribute::Text("add"))];
+        vec![(table, graph.op("ScatterElements", &[zeros, rows, d], &sum))]
     }
 }

@@ -37,4 +37,6 @@ fn shim() {
     // The shim needs what faiss-sys listed before it.
     println!("cargo:rustc-link-lib=static=faiss");
     println!("cargo:rustc-link-lib=gomp");
+    // Tests link a library of it.
+    println!("cargo:rustc-env=FAISS_ROOT={root}");
 }

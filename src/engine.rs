@@ -381,7 +381,8 @@ impl Engine {
         let searcher = self.reader.searcher();
         let requests = slice::from_ref(request);
         let asked = self.asked(&searcher, requests)?;
-        Ok(self.answers(&searcher, requests, &asked)?.pop().unwrap_or_default())
+        let meanings = meanings(&searcher, &asked)?;
+        Ok(self.answers(&searcher, requests, &meanings)?.pop().unwrap_or_default())
     }
 
     /// The best documents for each of many requests, in their order, by so many threads.
@@ -416,9 +417,17 @@ impl Engine {
     ) -> Result<Vec<Vec<Found>>, EngineError> {
         let searcher = self.reader.searcher();
         let asked = self.asked(&searcher, requests)?;
+        // A card takes all queries at once, and is no faster for being asked by several threads.
+        let of_card = self.index.gpu().map(|_| meanings(&searcher, &asked)).transpose()?;
         let part = requests.len().div_ceil(threads.get()).max(1);
-        let parts = requests.chunks(part).zip(asked.chunks(part));
-        let answers = |(requests, asked)| self.answers(&searcher, requests, asked);
+        let parts = requests.chunks(part).zip(asked.chunks(part)).enumerate();
+        let answers = |(number, (requests, asked)): (usize, (&[Request<'_>], &[_]))| {
+            let found = match &of_card {
+                Some(found) => &found[number * part..][..requests.len()],
+                None => &meanings(&searcher, asked)?[..],
+            };
+            self.answers(&searcher, requests, found)
+        };
         let found: Result<Vec<_>, EngineError> = thread::scope(|scope| {
             let answers = &answers;
             let workers: Vec<_> = parts.map(|part| scope.spawn(move || answers(part))).collect();
@@ -481,19 +490,15 @@ impl Engine {
         Ok(asked)
     }
 
-    /// What requests find, and their vectors where they have some.
+    /// What requests find, with what their vectors have found where they have some.
     fn answers(
         &self,
         searcher: &Searcher,
         requests: &[Request<'_>],
-        asked: &[Option<KnnQuery>],
+        meanings: &[Option<KnnHits>],
     ) -> Result<Vec<Vec<Found>>, EngineError> {
-        let queries: Vec<KnnQuery> = asked.iter().flatten().cloned().collect();
-        let mut meanings = search_batch(searcher, &queries)?.into_iter();
-        let mut answer = |(request, asked): (_, &Option<_>)| {
-            self.answer(searcher, request, asked.as_ref().and_then(|_| meanings.next()))
-        };
-        requests.iter().zip(asked).map(&mut answer).collect()
+        let of_each = requests.iter().zip(meanings);
+        of_each.map(|(request, hits)| self.answer(searcher, request, hits.clone())).collect()
     }
 
     fn answer(
@@ -640,6 +645,16 @@ impl Engine {
             why,
         }
     }
+}
+
+/// What the vectors of requests find.
+fn meanings(
+    searcher: &Searcher,
+    asked: &[Option<KnnQuery>],
+) -> tantivy::Result<Vec<Option<KnnHits>>> {
+    let queries: Vec<KnnQuery> = asked.iter().flatten().cloned().collect();
+    let mut found = search_batch(searcher, &queries)?.into_iter();
+    Ok(asked.iter().map(|asked| asked.as_ref().and_then(|_| found.next())).collect())
 }
 
 fn documents(searcher: &Searcher) -> usize {

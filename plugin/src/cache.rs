@@ -26,6 +26,7 @@ use tantivy::{
     SegmentReader, TantivyError,
 };
 
+use crate::ann::Gpu;
 use crate::field::DenseField;
 use crate::segment::{DenseSegmentWriter, OpenSegment, VEC};
 
@@ -34,6 +35,7 @@ pub(crate) struct Segments {
     fields: Arc<[DenseField]>,
     inner: Mutex<Inner>,
     build_threads: AtomicUsize,
+    gpu: OnceLock<Gpu>,
     optimizing: Mutex<()>,
 }
 
@@ -50,7 +52,8 @@ impl Segments {
     pub(crate) fn new(fields: Arc<[DenseField]>) -> Self {
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let build_threads = AtomicUsize::new(cores);
-        Self { fields, inner: Mutex::default(), build_threads, optimizing: Mutex::default() }
+        let (inner, optimizing) = (Mutex::default(), Mutex::default());
+        Self { fields, inner, build_threads, gpu: OnceLock::new(), optimizing }
     }
 
     /// How many threads build an index.
@@ -65,6 +68,16 @@ impl Segments {
 
     pub(crate) fn set_build_threads(&self, threads: usize) {
         self.build_threads.store(threads.max(1), Ordering::Relaxed);
+    }
+
+    /// What builds and searches beside the processor.
+    pub(crate) fn gpu(&self) -> Option<&Gpu> {
+        self.gpu.get()
+    }
+
+    /// The first one stays: rows may be on its card.
+    pub(crate) fn set_gpu(&self, gpu: Gpu) {
+        let _ = self.gpu.set(gpu);
     }
 
     /// The dense fields of the index.

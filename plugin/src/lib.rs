@@ -18,10 +18,12 @@ mod language;
 mod query;
 mod row;
 mod segment;
+#[doc(hidden)]
+pub mod shared_library;
 pub mod toy;
 mod vector;
 
-pub use ann::{AnnRecipe, RecipeError};
+pub use ann::{AnnRecipe, Gpu, GpuError, RecipeError};
 pub use element::Element;
 pub use encoder::{EncodeError, Encoded, Encoder, Fingerprint, Role, Text};
 pub use field::{DenseField, DenseOptions, DenseSchemaBuilder, FieldError, TYPE_NAME};

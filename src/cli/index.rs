@@ -13,6 +13,7 @@ use dense_indexer::{
 use dense_plugin::{AnnRecipe, DenseOptions, Element, LanguageTag};
 
 use super::build::{self, Built};
+use super::card::CardOptions;
 use super::error::Interrupted;
 use super::fields;
 use super::interrupt::Stop;
@@ -70,6 +71,8 @@ pub(super) struct Options {
     #[command(flatten)]
     vectors: VectorOptions,
     #[command(flatten)]
+    card: CardOptions,
+    #[command(flatten)]
     model: ModelOptions,
 }
 
@@ -93,6 +96,7 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     let sources: Vec<Source> = options.sources.iter().map(Source::at).collect::<Result<_, _>>()?;
     let length = sources.iter().map(Source::bytes).sum::<Option<u64>>();
     let engine = create_or_open(options)?;
+    options.card.lend(engine.index(), options.model.card())?;
     let stop = Stop::on_ctrl_c(ui)?;
 
     let mut progress = ui.progress("indexing", "documents", length);

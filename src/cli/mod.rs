@@ -3,6 +3,7 @@
 
 mod bm25;
 mod build;
+mod card;
 mod check;
 mod compare;
 mod debias;

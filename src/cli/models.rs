@@ -9,6 +9,7 @@ use clap::Args;
 use dense_plugin::toy::ToyEncoder;
 use dense_plugin::{Dim, Encoder, Fingerprint, LanguageTag, Role};
 
+use super::card::Wanted;
 use super::vectors::Kept;
 use crate::means::{LanguageMeans, MeansEncoder};
 
@@ -148,6 +149,15 @@ impl ModelOptions {
         }
         let _ = built_with;
         anyhow::bail!("the toy encoder brings no language means; name a file of them")
+    }
+
+    /// The card that may be used beside the processor.
+    #[cfg_attr(not(feature = "onnx"), expect(clippy::unused_self, reason = "without models"))]
+    pub(super) fn card(&self) -> Wanted {
+        #[cfg(feature = "onnx")]
+        return self.onnx.device().into();
+        #[cfg(not(feature = "onnx"))]
+        Wanted::IfThere
     }
 
     /// The model folder that is trained, ONNX Runtime's library, and how it runs.
@@ -294,6 +304,10 @@ pub(super) mod onnx {
             }
             let runtime = Runtime::load(&self.library(cache))?;
             Ok(Precision::usual_on(runtime.device(self.device)?))
+        }
+
+        pub(super) fn device(&self) -> Device {
+            self.device
         }
 
         fn library(&self, cache: &Path) -> PathBuf {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tantivy::index::SegmentId;
 
 use super::build::{self, Built, counted};
+use super::card::{CardOptions, Wanted};
 use super::error::Interrupted;
 use super::fields::{self, Searched};
 use super::interrupt::Stop;
@@ -34,6 +35,12 @@ pub(super) struct Options {
     /// Print what was done as a JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    card: CardOptions,
+    /// Whether FAISS for CUDA cards is used: cpu, cuda, cuda:N, or auto, where there is a card
+    #[cfg(feature = "onnx")]
+    #[arg(long, default_value = "auto")]
+    device: crate::encoder::Device,
 }
 
 /// What was done.
@@ -70,6 +77,11 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
     if let Some(threads) = options.threads {
         index = index.build_threads(threads.get());
     }
+    #[cfg(feature = "onnx")]
+    let wanted = Wanted::from(options.device);
+    #[cfg(not(feature = "onnx"))]
+    let wanted = Wanted::IfThere;
+    options.card.lend(&index, wanted)?;
     if !cfg!(feature = "faiss") {
         ui.note(build::NO_FAISS);
     }

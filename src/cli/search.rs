@@ -7,6 +7,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use dense_plugin::{AnnStatus, LanguageTag};
 
+use super::card::CardOptions;
 use super::models::ModelOptions;
 use super::ui::Ui;
 use super::{open, queries};
@@ -71,6 +72,8 @@ pub(super) struct Options {
     pub(super) json: bool,
     #[command(flatten)]
     effort: EffortOptions,
+    #[command(flatten)]
+    card: CardOptions,
     #[command(flatten)]
     model: ModelOptions,
 }
@@ -162,6 +165,7 @@ pub(super) fn run(options: &Options, ui: Ui) -> anyhow::Result<()> {
         }
     }
     if let Some(topics) = topics {
+        options.card.lend(engine.index(), options.model.card())?;
         return queries::search(&topics, options, &engine, ui);
     }
     let found =

@@ -7,8 +7,7 @@
 //! one that was fetched, or one that is named.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -61,7 +60,7 @@ impl Runtime {
         if !path.is_file() {
             return Err(RuntimeError::Missing { library: path });
         }
-        match is_cut_short(&path) {
+        match dense_plugin::shared_library::is_cut_short(&path) {
             Ok(false) => {}
             Ok(true) => return Err(RuntimeError::CutShort { library: path }),
             Err(source) => return Err(RuntimeError::Io { library: path, source }),
@@ -179,25 +178,6 @@ impl fmt::Debug for Runtime {
     }
 }
 
-/// Whether an ELF file ends before its section headers, which come last. Loading such a file would kill the process
-/// when it touches a page that is not there. What is no ELF file is left to the loader, which says so.
-fn is_cut_short(library: &Path) -> io::Result<bool> {
-    let mut file = File::open(library)?;
-    let length = file.metadata()?.len();
-    let mut header = Vec::with_capacity(64);
-    file.by_ref().take(64).read_to_end(&mut header)?;
-    if header.len() < 64 {
-        return Ok(true);
-    }
-    if !header.starts_with(b"\x7fELF\x02\x01") {
-        return Ok(false);
-    }
-    let u16_at = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
-    let sections = u64::from_le_bytes(std::array::from_fn(|i| header[0x28 + i]));
-    let end = sections.checked_add(u16_at(0x3a) * u16_at(0x3c));
-    Ok(end.is_none_or(|end| end > length))
-}
-
 /// Why ONNX Runtime, or a graph, could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -224,26 +204,4 @@ pub enum RuntimeError {
     /// Library, driver and card do not make a CUDA device.
     #[error("device {device} cannot be used: {reason}")]
     NoCuda { device: Device, reason: String },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_ends_before_its_section_headers_is_cut_short() {
-        let folder = tempfile::tempdir().unwrap();
-        let library = folder.path().join("lib.so");
-        let mut bytes = b"\x7fELF\x02\x01".to_vec();
-        bytes.resize(120, 0);
-        bytes[0x28] = 100; // where the section headers begin
-        bytes[0x3a] = 10; // bytes a section header
-        bytes[0x3c] = 2; // section headers
-        for (length, cut) in [(0, true), (10, true), (64, true), (119, true), (120, false)] {
-            std::fs::write(&library, &bytes[..length]).unwrap();
-            assert_eq!(is_cut_short(&library).unwrap(), cut, "{length} bytes");
-        }
-        std::fs::write(&library, [b'x'; 64]).unwrap();
-        assert!(!is_cut_short(&library).unwrap());
-    }
 }

@@ -3,9 +3,10 @@
 //! One section, `index`, as FAISS writes it. It holds what FAISS keeps of the rows; what is found is
 //! scored by the rows in `.vec`.
 
+use super::ffi::gpu::CardIndex;
 use super::{
-    Accept, AnnBackend, AnnError, AnnIndex, AnnParts, AnnSink, BuildJob, Neighbour, RowsView,
-    SearchParams, exact, ffi, graph, lists, plan,
+    Accept, AnnBackend, AnnError, AnnIndex, AnnParts, AnnSink, BuildJob, Gpu, Neighbour, RowsView,
+    SearchParams, exact, ffi, gpu, graph, lists, plan,
 };
 use crate::vector::{Dim, Metric, check_row};
 
@@ -20,15 +21,16 @@ const BATCH: u32 = 16_384;
 /// Candidates of a walk, and lists read, unless the query says otherwise: FAISS's own 16 and 1 find
 /// too little.
 const EF: usize = 64;
-const PROBES: usize = 16;
+pub(super) const PROBES: usize = 16;
 
 /// Candidates scored by rows for each hit.
-const RESCORE: usize = 4;
+pub(super) const RESCORE: usize = 4;
 
 /// The backend of [`AnnRecipe::Factory`](crate::AnnRecipe::Factory).
 #[derive(Clone, Debug)]
 pub struct Factory {
     description: String,
+    gpu: Option<Gpu>,
 }
 
 impl Factory {
@@ -38,11 +40,18 @@ impl Factory {
     /// [`AnnError::Backend`] with what FAISS says of it.
     pub fn new(description: &str, dim: Dim, metric: Metric) -> Result<Self, AnnError> {
         ffi::Index::make(description, dim, metric)?;
-        Ok(Self { description: description.to_owned() })
+        Ok(Self { description: description.to_owned(), gpu: None })
+    }
+
+    /// Where there is a card, and FAISS can build such an index there, it does.
+    #[must_use]
+    pub fn on(mut self, gpu: Option<&Gpu>) -> Self {
+        self.gpu = gpu.cloned();
+        self
     }
 
     pub(super) fn to_open() -> Self {
-        Self { description: String::new() }
+        Self { description: String::new(), gpu: None }
     }
 }
 
@@ -54,17 +63,36 @@ impl AnnBackend for Factory {
     fn build(&self, job: &BuildJob<'_>, out: &mut dyn AnnSink) -> Result<(), AnnError> {
         let rows = job.rows;
         graph::check_lengths(rows)?;
-        let mut index = ffi::Index::make(&self.description, rows.dim(), rows.metric())?;
         let step = (rows.rows() / SAMPLE).max(1) as usize;
-        index.train(&lists::floats(rows, (0..rows.rows()).step_by(step)), job.threads)?;
-        for first in (0..rows.rows()).step_by(BATCH as usize) {
-            let batch = first..rows.rows().min(first.saturating_add(BATCH));
-            index.add(&lists::floats(rows, batch), job.threads)?;
-        }
+        let sample = lists::floats(rows, (0..rows.rows()).step_by(step));
+        let batches = || {
+            (0..rows.rows()).step_by(BATCH as usize).map(|first| {
+                lists::floats(rows, first..rows.rows().min(first.saturating_add(BATCH)))
+            })
+        };
+        let (dim, metric) = (rows.dim(), rows.metric());
+        let index = gpu::or_else(
+            self.gpu.as_ref(),
+            |card| {
+                let mut index = CardIndex::make(card, dim, metric, &self.description)?;
+                index.train(&sample)?;
+                batches().try_for_each(|batch| index.add(&batch))?;
+                Ok(Made::OnCard(index.bytes()?))
+            },
+            || {
+                let mut index = ffi::Index::make(&self.description, dim, metric)?;
+                index.train(&sample, job.threads)?;
+                batches().try_for_each(|batch| index.add(&batch, job.threads))?;
+                Ok(Made::Here(index))
+            },
+        )?;
         let mut failed = None;
-        let written = out.section("index", &mut |out| {
-            failed = index.write(out).err();
-            Ok(())
+        let written = out.section("index", &mut |out| match &index {
+            Made::OnCard(bytes) => out.write_all(bytes),
+            Made::Here(index) => {
+                failed = index.write(out).err();
+                Ok(())
+            }
         });
         match failed {
             Some(error) => Err(error),
@@ -78,6 +106,14 @@ impl AnnBackend for Factory {
         let index = ffi::Index::view(bytes, rows.dim(), rows.rows())?;
         Ok(Box::new(FactoryIndex { index, rows }))
     }
+}
+
+/// An index that was built.
+enum Made {
+    /// By a card: its bytes.
+    OnCard(Vec<u8>),
+    /// By the processor.
+    Here(ffi::Index),
 }
 
 #[derive(Debug)]

@@ -8,10 +8,11 @@
 use tantivy::directory::OwnedBytes;
 use zerocopy::{FromBytes, LE, U32};
 
+use super::ffi::gpu::CardIndex;
 use super::plan::Effort;
 use super::{
-    Accept, AnnBackend, AnnError, AnnIndex, AnnParts, AnnSink, BuildJob, Floats, Neighbour,
-    RowsView, SearchParams, calibrate, codes, exact, ffi, graph,
+    Accept, AnnBackend, AnnError, AnnIndex, AnnParts, AnnSink, BuildJob, Floats, Gpu, Neighbour,
+    RowsView, SearchParams, calibrate, codes, exact, ffi, gpu, graph,
 };
 use crate::element::Element;
 use crate::vector::{Metric, check_row};
@@ -28,26 +29,34 @@ const BATCH: u32 = 16_384;
 const LADDER: [usize; 10] = [1, 2, 4, 8, 16, 24, 32, 64, 128, 256];
 
 /// Candidates scored by rows for each hit, where codes are compared.
-const RESCORE: usize = 4;
+pub(super) const RESCORE: usize = 4;
 
 /// The backend of [`AnnRecipe::Ivf`](crate::AnnRecipe::Ivf).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Lists {
-    lists: Option<u32>,
+    wanted: Option<u32>,
     codes: Option<Element>,
+    gpu: Option<Gpu>,
 }
 
 impl Lists {
     /// So many lists; none stands for 4 times the square root of the rows.
     pub fn new(lists: Option<u32>, codes: Option<Element>) -> Self {
-        Self { lists, codes }
+        Self { wanted: lists, codes, gpu: None }
     }
 
-    fn count(self, rows: u32) -> u32 {
+    /// Where there is a card, centroids are found and rows given to them there.
+    #[must_use]
+    pub fn on(mut self, gpu: Option<&Gpu>) -> Self {
+        self.gpu = gpu.cloned();
+        self
+    }
+
+    fn count(&self, rows: u32) -> u32 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below rows")]
         let usual = (4.0 * f64::from(rows).sqrt()) as u32;
         // Fewer than 16 rows a list are no cluster.
-        self.lists.unwrap_or(usual).clamp(1, (rows / 16).max(1))
+        self.wanted.unwrap_or(usual).clamp(1, (rows / 16).max(1))
     }
 }
 
@@ -67,17 +76,28 @@ impl AnnBackend for Lists {
             vec![0.0; rows.dim().get()]
         } else {
             let sample = floats(rows, (0..rows.rows()).step_by(step));
-            ffi::kmeans(rows.dim(), rows.metric(), &sample, lists, job.threads)?
+            let (dim, metric) = (rows.dim(), rows.metric());
+            gpu::or_else(
+                self.gpu.as_ref(),
+                |card| card.kmeans(dim, metric, &sample, lists),
+                || ffi::kmeans(dim, metric, &sample, lists, job.threads),
+            )?
         };
-        let mut of_list: Vec<Vec<u32>> = vec![Vec::new(); lists as usize];
-        for first in (0..rows.rows()).step_by(BATCH as usize) {
-            let batch = first..rows.rows().min(first.saturating_add(BATCH));
-            let numbers = floats(rows, batch.clone());
-            let labels = ffi::assign(rows.dim(), rows.metric(), &centroids, &numbers, job.threads)?;
-            for (row, label) in batch.zip(labels) {
-                of_list[label as usize].push(row);
-            }
-        }
+        let of_list = gpu::or_else(
+            self.gpu.as_ref(),
+            |card| {
+                let nearest = CardIndex::of_centroids(card, rows.dim(), rows.metric(), &centroids)?;
+                given_to_lists(rows, lists, |batch| {
+                    let (_, labels) = nearest.search(batch, 1, None)?;
+                    Ok(labels)
+                })
+            },
+            || {
+                given_to_lists(rows, lists, |batch| {
+                    ffi::assign(rows.dim(), rows.metric(), &centroids, batch, job.threads)
+                })
+            },
+        )?;
         let copy = codes::of(rows, self.codes);
         let mut end = 0;
         let ends = of_list.iter().map(|list| {
@@ -117,22 +137,49 @@ impl AnnBackend for Lists {
     fn open(&self, parts: &AnnParts, rows: RowsView) -> Result<Box<dyn AnnIndex>, AnnError> {
         let wrong = |what| AnnError::Parts { backend: NAME, what };
         let missing = || wrong("a part is missing");
-        let effort = |name| parts.fact(name).and_then(|n| usize::try_from(n).ok());
         let index = ListsIndex {
             centroids: Floats::new(parts.bytes("centroids").ok_or_else(missing)?),
             ends: parts.bytes("ends").ok_or_else(missing)?,
             order: parts.bytes("rows").ok_or_else(missing)?,
             walked: codes::read(parts, &rows).ok_or(wrong("its codes are of other rows"))?,
             coded: parts.fact("codes").is_some(),
-            effort: Effort {
-                for_10: effort("probe_10").ok_or_else(missing)?.min(1 << 20),
-                for_100: effort("probe_100").ok_or_else(missing)?.min(1 << 20),
-            },
+            effort: effort(parts).ok_or_else(missing)?,
             rows,
         };
         index.check().map_err(wrong)?;
         Ok(Box::new(index))
     }
+}
+
+/// The rows of each list, given to it by the number of the list that is found for each of a batch.
+fn given_to_lists(
+    rows: &RowsView,
+    lists: u32,
+    mut assign: impl FnMut(&[f32]) -> Result<Vec<i64>, AnnError>,
+) -> Result<Vec<Vec<u32>>, AnnError> {
+    let mut of_list: Vec<Vec<u32>> = vec![Vec::new(); lists as usize];
+    for first in (0..rows.rows()).step_by(BATCH as usize) {
+        let batch = first..rows.rows().min(first.saturating_add(BATCH));
+        let labels = assign(&floats(rows, batch.clone()))?;
+        for (row, label) in batch.zip(labels) {
+            // A row that is near to none (it has a NaN for a distance) goes to the first.
+            of_list[usize::try_from(label).unwrap_or(0)].push(row);
+        }
+    }
+    Ok(of_list)
+}
+
+/// Centroids, and how many lists are read, of an index that was opened.
+pub(super) fn around(parts: &AnnParts) -> Option<(Floats, Effort)> {
+    Some((Floats::new(parts.bytes("centroids")?), effort(parts)?))
+}
+
+fn effort(parts: &AnnParts) -> Option<Effort> {
+    let effort = |name| parts.fact(name).and_then(|n| usize::try_from(n).ok());
+    Some(Effort {
+        for_10: effort("probe_10")?.min(1 << 20),
+        for_100: effort("probe_100")?.min(1 << 20),
+    })
 }
 
 /// Some rows as floats; those of a cosine with length 1.

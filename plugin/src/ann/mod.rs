@@ -15,10 +15,14 @@ mod factory;
 #[cfg(feature = "faiss")]
 mod ffi;
 #[cfg(feature = "faiss")]
+mod gpu;
+#[cfg(feature = "faiss")]
 mod graph;
 mod kernel;
 #[cfg(feature = "faiss")]
 mod lists;
+#[cfg(not(feature = "faiss"))]
+mod no_gpu;
 mod parts;
 #[cfg(feature = "faiss")]
 mod plan;
@@ -30,15 +34,20 @@ mod scan;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 pub use accept::{Accept, RowSet};
 pub use exact::Exact;
 #[cfg(feature = "faiss")]
 pub use factory::Factory;
 #[cfg(feature = "faiss")]
+pub use gpu::{Gpu, OnCard};
+#[cfg(feature = "faiss")]
 pub use graph::Graph;
 #[cfg(feature = "faiss")]
 pub use lists::Lists;
+#[cfg(not(feature = "faiss"))]
+pub use no_gpu::{Gpu, OnCard};
 pub use parts::{AnnParts, AnnSink};
 pub use recipe::{AnnRecipe, RecipeError};
 pub(crate) use rows::{Floats, RowsBuffer};
@@ -152,7 +161,7 @@ const FEWEST: u32 = 256;
 const EXACT_NUMBERS: u64 = 10_000 * 384;
 
 /// The backend of a recipe for so many rows; none where exact search is all that is wanted, or all
-/// that this build has.
+/// that this build has. What can be built on a card is.
 ///
 /// # Errors
 /// [`AnnError`] if this processor cannot run FAISS as it was built, or if FAISS does not know the
@@ -162,12 +171,13 @@ pub(crate) fn backend(
     rows: u32,
     dim: Dim,
     metric: Metric,
+    gpu: Option<&Gpu>,
 ) -> Result<Option<Box<dyn AnnBackend>>, AnnError> {
     let exact = match recipe {
         AnnRecipe::Auto => exact_is_enough(rows, dim),
         _ => rows < FEWEST,
     };
-    if exact { Ok(None) } else { named(recipe.resolved(), dim, metric) }
+    if exact { Ok(None) } else { named(recipe.resolved(), dim, metric, gpu) }
 }
 
 /// Whether so few rows need no index.
@@ -180,6 +190,7 @@ fn named(
     recipe: &AnnRecipe,
     dim: Dim,
     metric: Metric,
+    gpu: Option<&Gpu>,
 ) -> Result<Option<Box<dyn AnnBackend>>, AnnError> {
     if !recipe.builds() {
         return Ok(None);
@@ -190,14 +201,21 @@ fn named(
         AnnRecipe::Hnsw { m, ef_construction, codes } => {
             Box::new(Graph::new(*m, *ef_construction, *codes))
         }
-        AnnRecipe::Ivf { lists, codes } => Box::new(Lists::new(*lists, *codes)),
-        AnnRecipe::Factory(description) => Box::new(Factory::new(description, dim, metric)?),
+        AnnRecipe::Ivf { lists, codes } => Box::new(Lists::new(*lists, *codes).on(gpu)),
+        AnnRecipe::Factory(description) => {
+            Box::new(Factory::new(description, dim, metric)?.on(gpu))
+        }
     }))
 }
 
 #[cfg(not(feature = "faiss"))]
 #[expect(clippy::unnecessary_wraps, reason = "with FAISS it can fail")]
-fn named(_: &AnnRecipe, _: Dim, _: Metric) -> Result<Option<Box<dyn AnnBackend>>, AnnError> {
+fn named(
+    _: &AnnRecipe,
+    _: Dim,
+    _: Metric,
+    _: Option<&Gpu>,
+) -> Result<Option<Box<dyn AnnBackend>>, AnnError> {
     Ok(None)
 }
 
@@ -208,7 +226,7 @@ fn named(_: &AnnRecipe, _: Dim, _: Metric) -> Result<Option<Box<dyn AnnBackend>>
 pub(crate) fn check_recipe(recipe: &AnnRecipe, dim: Dim, metric: Metric) -> Result<(), AnnError> {
     match recipe {
         // A processor that is too old is told when something is built, and searched without.
-        AnnRecipe::Factory(_) => named(recipe, dim, metric).map(drop),
+        AnnRecipe::Factory(_) => named(recipe, dim, metric, None).map(drop),
         _ => Ok(()),
     }
 }
@@ -260,4 +278,32 @@ pub enum AnnError {
     /// The library behind the backend failed.
     #[error("{backend} failed: {source}")]
     Backend { backend: &'static str, source: Box<dyn Error + Send + Sync> },
+}
+
+/// Why FAISS cannot be used on a card.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message explains its fields")]
+pub enum GpuError {
+    /// It was not built, or another place was meant.
+    #[error("{library}: FAISS for CUDA cards is not there; `make faiss-gpu` builds it", library = library.display())]
+    Missing { library: PathBuf },
+    /// A copy was interrupted.
+    #[error("{library}: the library is cut short; copy or build it again", library = library.display())]
+    CutShort { library: PathBuf },
+    /// The file system refused.
+    #[error("{library}: cannot be read", library = library.display())]
+    Io { library: PathBuf, source: std::io::Error },
+    /// The system's loader refused, or it is another library.
+    #[error("{library}: cannot be loaded as FAISS for CUDA cards: {reason}", library = library.display())]
+    Load { library: PathBuf, reason: String },
+    /// No driver, no card, or not so many.
+    #[error("FAISS finds {cards} CUDA cards, so there is none of number {device}, from 0")]
+    NoCard { device: u32, cards: u32 },
+    /// The library was built without the feature `faiss`.
+    #[error("this build has no FAISS; build the library with feature `faiss`")]
+    NoFaiss,
+    /// FAISS failed.
+    #[error("FAISS cannot use the card: {reason}")]
+    Faiss { reason: String },
 }

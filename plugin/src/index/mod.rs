@@ -21,7 +21,7 @@ pub use optimize::{Optimize, OptimizeError, Optimized};
 pub use reader::{DenseReader, DenseSearcher, FieldSummary, SegmentSummary};
 pub use writer::{DensePreparedCommit, DenseWriter, EncodingTotals, WriteError};
 
-use crate::ann::{AnnError, check_recipe};
+use crate::ann::{AnnError, Gpu, check_recipe};
 use crate::cache::Segments;
 use crate::encoder::Encoder;
 use crate::field::{DenseField, FieldError};
@@ -216,6 +216,23 @@ impl DenseIndex {
     pub fn build_threads(self, threads: usize) -> Self {
         self.segments.set_build_threads(threads);
         self
+    }
+
+    /// Uses FAISS on a CUDA card beside the processor, for all that share this index; the first card that
+    /// is given stays.
+    ///
+    /// There, lists (`ivf` recipes, and what FAISS can of `factory` ones) are built, as ordinary files. And
+    /// [`search_batch`](crate::search_batch) asks it, where 32 queries or more are alike: all rows are compared
+    /// for a graph and for exact search, which finds the same as on the processor, or lists are read. Rows are
+    /// copied to the card for the first such batch, and stay there as long as the segment is open. What the card
+    /// fails in, the processor does, with a warning. Default: the processor alone.
+    pub fn use_gpu(&self, gpu: Gpu) {
+        self.segments.set_gpu(gpu);
+    }
+
+    /// The card that is used beside the processor.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        self.segments.gpu()
     }
 
     /// A reader that follows commits by itself, a little later, as Tantivy's does.

@@ -114,15 +114,15 @@ fn build_one(segment: &Segment, segments: &Arc<Segments>) -> Result<bool, Optimi
     open.verify().map_err(TantivyError::from)?;
     // Before a file is deleted that another machine may be able to use.
     for field in open.fields() {
-        field.backend().map_err(|error| failed(error.to_string()))?;
+        field.backend(None).map_err(|error| failed(error.to_string()))?;
     }
     let path = segment.relative_path(SegmentComponent::Custom(ANN.to_owned()));
     match segment.index().directory().delete(&path) {
         Ok(()) | Err(DeleteError::FileDoesNotExist(_)) => {}
         Err(error) => return Err(failed(error.to_string())),
     }
-    let built = build(segment, &open, segments.build_threads(), |_| None)
-        .map_err(|error| failed(error.to_string()))?;
+    let built =
+        build(segment, &open, segments, |_| None).map_err(|error| failed(error.to_string()))?;
     open.attach_built(&reader);
     segments.check(&open);
     Ok(built)

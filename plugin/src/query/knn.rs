@@ -20,6 +20,9 @@ use crate::row::DenseRow;
 use crate::segment::OpenSegment;
 use crate::vector::{VectorError, check_row};
 
+/// Fewer queries than this are answered by the processor before a card has begun.
+const FOR_A_CARD: usize = 32;
+
 /// Matches the `k` documents nearest to a vector, over all segments; a document's score is that
 /// of its best row, as the field's [`Metric`](crate::Metric) defines it.
 ///
@@ -248,7 +251,8 @@ fn find(
             Near::Document { at, itself: false } if at.segment_ord == ord => Some(at.doc_id),
             _ => None,
         };
-        let target = Target { vectors: &vectors, k: first.k, except, effort: first.effort };
+        let gpu = segments.gpu().filter(|_| vectors.len() >= FOR_A_CARD);
+        let target = Target { vectors: &vectors, k: first.k, except, effort: first.effort, gpu };
         search::search(field, searcher.segment_reader(ord), filter.as_deref(), &target)
     };
     let ords = 0..u32::try_from(open.len()).expect("a segment ordinal has 32 bits");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tantivy::query::Weight;
 use tantivy::{DocId, Score, SegmentReader, TantivyError};
 
-use crate::ann::{Accept, AnnError, Neighbour, RowSet, SearchParams};
+use crate::ann::{Accept, AnnError, Gpu, Neighbour, RowSet, SearchParams};
 use crate::segment::{Docs, OpenField};
 
 /// What to look for.
@@ -22,6 +22,8 @@ pub(super) struct Target<'a> {
     pub(super) except: Option<DocId>,
     /// How hard to look.
     pub(super) effort: Effort,
+    /// A card that is asked too.
+    pub(super) gpu: Option<&'a Gpu>,
 }
 
 /// How hard to look.
@@ -45,8 +47,11 @@ pub(super) fn search(
         Effort::Exact => (field.exact(), SearchParams::default()),
         Effort::Index(params) => (field.index(), params),
     };
-    best_docs(field, target.vectors, target.k, &accept, |vectors, k, accept| {
-        index.search_batch(vectors, k, accept, &params)
+    let exact = target.effort == Effort::Exact;
+    let on_card = target.gpu.and_then(|gpu| field.on_card(gpu, exact));
+    best_docs(field, target.vectors, target.k, &accept, |vectors, k, accept| match &on_card {
+        Some(card) => card.search_batch(&*index, vectors, k, accept, &params),
+        None => index.search_batch(vectors, k, accept, &params),
     })
 }
 

@@ -20,6 +20,7 @@ use super::ANN;
 use super::annfile::{AnnEntry, AnnFileWriter};
 use super::reader::{EXACT, OpenField, OpenSegment};
 use crate::ann::{AnnError, AnnParts, Base, BuildJob};
+use crate::cache::Segments;
 
 /// Held while an index is built.
 static BUILDING: Mutex<()> = Mutex::new(());
@@ -35,12 +36,12 @@ pub(crate) struct FieldBase {
 pub(crate) fn build(
     segment: &Segment,
     open: &OpenSegment,
-    threads: usize,
+    segments: &Segments,
     mut base: impl FnMut(&OpenField) -> Option<FieldBase>,
 ) -> Result<bool, BuildError> {
     let mut jobs = Vec::new();
     for field in open.fields() {
-        if let Some(backend) = field.backend()? {
+        if let Some(backend) = field.backend(segments.gpu())? {
             jobs.push((field, backend, base(field)));
         }
     }
@@ -68,7 +69,7 @@ pub(crate) fn build(
             let rows = field.rows();
             let of_base = base.as_ref().filter(|base| base.entry.backend == backend.name());
             let base = of_base.map(|base| Base { parts: &base.parts, rows: base.entry.rows });
-            let job = BuildJob { rows, base, threads };
+            let job = BuildJob { rows, base, threads: segments.build_threads() };
             let handle = field.handle().field_id();
             let recipe = field.recipe().resolved().to_string();
             match on_own_threads(|| backend.build(&job, &mut file)) {

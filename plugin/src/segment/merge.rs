@@ -112,7 +112,7 @@ fn build_index(
     let vec = SegmentComponent::Custom(VEC.to_owned());
     let bytes = target.open_read(vec).map_err(io::Error::other)?.read_bytes()?;
     let open = OpenSegment::of(target.id(), bytes, max_doc, fields).map_err(io::Error::other)?;
-    build::build(target, &open, segments.build_threads(), |field| {
+    build::build(target, &open, segments, |field| {
         let of_base = base?.field(field.handle())?;
         let (entry, parts) = base?.index_parts(of_base)?;
         Some(FieldBase { entry, parts })

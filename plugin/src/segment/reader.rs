@@ -23,7 +23,9 @@ use super::format::{
 };
 use super::languages::read_tags;
 use super::{ANN, VEC};
-use crate::ann::{self, AnnError, AnnIndex, AnnParts, Exact, Floats, RowSet, RowsView};
+use crate::ann::{
+    self, AnnError, AnnIndex, AnnParts, Exact, Floats, Gpu, OnCard, RowSet, RowsView,
+};
 use crate::field::DenseField;
 use crate::language::LanguageTag;
 use crate::row::DenseRow;
@@ -304,8 +306,46 @@ pub(crate) struct OpenField {
     sources: Option<OwnedBytes>,
     recipe: ann::AnnRecipe,
     exact: Arc<dyn AnnIndex>,
-    index: RwLock<Option<Arc<dyn AnnIndex>>>,
+    index: RwLock<Option<OpenIndex>>,
+    cards: Mutex<OnCards>,
     alive: Mutex<Option<Alive>>,
+}
+
+/// An index that was checked.
+#[derive(Clone, Debug)]
+struct OpenIndex {
+    index: Arc<dyn AnnIndex>,
+    backend: String,
+    parts: AnnParts,
+}
+
+/// Copies on a card.
+#[derive(Debug, Default)]
+struct OnCards {
+    rows: Copied,
+    index: Copied,
+}
+
+/// Whether something was copied to a card.
+#[derive(Debug, Default)]
+enum Copied {
+    #[default]
+    NotTried,
+    /// FAISS has no such index there, or it failed: it is not tried again.
+    Not,
+    There(Arc<OnCard>),
+}
+
+impl Copied {
+    fn or_try(&mut self, copy: impl FnOnce() -> Option<OnCard>) -> Option<Arc<OnCard>> {
+        if matches!(self, Self::NotTried) {
+            *self = copy().map_or(Self::Not, |copy| Self::There(Arc::new(copy)));
+        }
+        match self {
+            Self::There(copy) => Some(copy.clone()),
+            Self::NotTried | Self::Not => None,
+        }
+    }
 }
 
 /// The rows of documents that were alive at a delete of this stamp.
@@ -358,6 +398,7 @@ impl OpenField {
             exact: Arc::new(Exact::over(rows.clone())),
             rows,
             index: RwLock::new(None),
+            cards: Mutex::default(),
             alive: Mutex::new(None),
         })
     }
@@ -375,7 +416,32 @@ impl OpenField {
     /// What finds the nearest of the rows: the index, where there is one that was checked.
     pub(crate) fn index(&self) -> Arc<dyn AnnIndex> {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        index.as_ref().unwrap_or(&self.exact).clone()
+        index.as_ref().map_or(&self.exact, |open| &open.index).clone()
+    }
+
+    /// What finds the nearest of the rows on a card: a copy of the index, or of the rows for an `exact`
+    /// search and where FAISS has no such index there. It is made when it is first asked for, and nothing
+    /// where that failed.
+    pub(crate) fn on_card(&self, gpu: &Gpu, exact: bool) -> Option<Arc<OnCard>> {
+        let made = |copy: Result<Option<OnCard>, AnnError>| match copy {
+            Ok(copy) => copy,
+            Err(error) => {
+                log::warn!("{}: {error}; the processor searches it", file_name(self.segment));
+                None
+            }
+        };
+        // Who waits here waits for the copy that it wants.
+        let mut cards = self.cards.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.index.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let (false, Some(open)) = (exact, open) {
+            let OpenIndex { backend, parts, .. } = open;
+            let of_index = || made(OnCard::index(gpu, &self.rows, &backend, &parts));
+            if let Some(copy) = cards.index.or_try(of_index) {
+                return Some(copy);
+            }
+        }
+        let of_rows = || made(OnCard::exact(gpu, &self.rows).map(Some));
+        cards.rows.or_try(of_rows)
     }
 
     /// What compares all rows.
@@ -384,8 +450,11 @@ impl OpenField {
     }
 
     /// What builds this field's index; none where rows are to be compared.
-    pub(crate) fn backend(&self) -> Result<Option<Box<dyn ann::AnnBackend>>, AnnError> {
-        ann::backend(&self.recipe, self.rows.rows(), self.rows.dim(), self.rows.metric())
+    pub(crate) fn backend(
+        &self,
+        gpu: Option<&Gpu>,
+    ) -> Result<Option<Box<dyn ann::AnnBackend>>, AnnError> {
+        ann::backend(&self.recipe, self.rows.rows(), self.rows.dim(), self.rows.metric(), gpu)
     }
 
     /// The recipe of the schema.
@@ -394,24 +463,24 @@ impl OpenField {
     }
 
     fn wants_index(&self) -> bool {
-        !matches!(self.backend(), Ok(None))
+        !matches!(self.backend(None), Ok(None))
     }
 
-    fn open_index(
-        &self,
-        parts: &AnnParts,
-        entry: &AnnEntry,
-    ) -> Result<Arc<dyn AnnIndex>, AnnError> {
+    fn open_index(&self, parts: &AnnParts, entry: &AnnEntry) -> Result<OpenIndex, AnnError> {
         if entry.rows != self.rows.rows() {
             return Err(AnnError::Parts { backend: "field's", what: "another number of rows" });
         }
-        if entry.backend == EXACT {
-            return Ok(self.exact.clone());
-        }
-        Ok(ann::opener(&entry.backend)?.open(parts, self.rows.clone())?.into())
+        let index = if entry.backend == EXACT {
+            self.exact.clone()
+        } else {
+            ann::opener(&entry.backend)?.open(parts, self.rows.clone())?.into()
+        };
+        Ok(OpenIndex { index, backend: entry.backend.clone(), parts: parts.clone() })
     }
 
-    fn set_index(&self, index: Option<Arc<dyn AnnIndex>>) {
+    fn set_index(&self, index: Option<OpenIndex>) {
+        let mut cards = self.cards.lock().unwrap_or_else(PoisonError::into_inner);
+        cards.index = Copied::NotTried;
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
     }
 

@@ -7,6 +7,8 @@
 
 #![expect(unsafe_code, reason = "C++ is called here and nowhere else")]
 
+pub(super) mod gpu;
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::io::{self, Write};
@@ -26,6 +28,15 @@ use crate::vector::{Dim, Metric};
 #[error("{text}")]
 pub(crate) struct FaissError {
     text: String,
+}
+
+impl FaissError {
+    /// FAISS puts the place in its sources first: "Error in ... at ...cpp:12: Error: 'x' failed: why".
+    fn saying(said: &str) -> Self {
+        let place = [".cpp:", ".cu:", ".cuh:"].iter().find_map(|file| said.split_once(file));
+        let after = place.and_then(|(_, rest)| rest.split_once(": "));
+        Self { text: after.map_or(said, |(_, why)| why).trim().to_owned() }
+    }
 }
 
 #[repr(C)]
@@ -191,9 +202,7 @@ fn call(f: impl FnOnce(ErrorText) -> c_int) -> Result<(), FaissError> {
         return Ok(());
     }
     let said = CStr::from_bytes_until_nul(&text).unwrap_or_default().to_string_lossy();
-    // FAISS puts the place in its sources first: "Error in ... at ...cpp:12: Error: 'x' failed: why".
-    let after = said.split_once(".cpp:").and_then(|(_, rest)| rest.split_once(": "));
-    Err(FaissError { text: after.map_or(&*said, |(_, why)| why).trim().to_owned() })
+    Err(FaissError::saying(&said))
 }
 
 /// Whether this processor has what FAISS was compiled for.
@@ -567,7 +576,7 @@ pub(super) fn assign(
     centroids: &[f32],
     rows: &[f32],
     threads: usize,
-) -> Result<Vec<u32>, AnnError> {
+) -> Result<Vec<i64>, AnnError> {
     let count = rows.len() / dim.get();
     let (mut distances, mut labels) = (vec![0.0; count], vec![0i64; count]);
     call(|error| {
@@ -588,8 +597,7 @@ pub(super) fn assign(
         }
     })
     .map_err(failed)?;
-    // A row that is near to none (it has a NaN for a distance) goes to the first.
-    Ok(labels.into_iter().map(|label| u32::try_from(label).unwrap_or(0)).collect())
+    Ok(labels)
 }
 
 /// An index as FAISS makes it from a description, and the bytes that it views.

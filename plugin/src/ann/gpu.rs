@@ -1,0 +1,378 @@
+//! FAISS on a CUDA card: lists are built there, and batches of queries searched for.
+//!
+//! A card finds candidates; they are scored by the rows in `.vec`, as everywhere. FAISS takes no filter
+//! there that it would keep to, so more candidates are fetched than are wanted, and again more where too
+//! few of them pass. What a card cannot answer (most rows are filtered out, too many equal scores, no
+//! memory left) is answered by the processor.
+//!
+//! Invariant: an exact search on a card finds what one on the processor does, to the bit: a row that the
+//! card did not give is worse than those that it gave, by more than what rounding can do.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use super::ffi::gpu::{Card, CardIndex, MOST, Purpose};
+use super::kernel::{dot, inverse_norm};
+use super::plan::{Effort, real};
+use super::{
+    Accept, AnnError, AnnIndex, AnnParts, GpuError, Neighbour, RowsView, SearchParams, exact,
+    factory, graph, lists,
+};
+use crate::element::Element;
+use crate::vector::{Metric, check_row};
+
+/// Rows that go to a card at once: 50 MB of dim 384.
+const BATCH: u32 = 32_768;
+
+/// Rows that codes are made for, at most, to be measured by.
+const SAMPLE: u32 = 100_000;
+
+/// Candidates beside those wanted, among which the worst is most often worse than all wanted.
+const SPARE: usize = 16;
+
+/// Queries that are searched for at once: the answers of each take up to 24 KiB.
+const TOGETHER: usize = 4096;
+
+/// How much wider a search gets that has not found enough.
+const WIDER: usize = 4;
+
+/// Fewer queries than this are sooner scored by one thread.
+const A_THREAD: usize = 64;
+
+/// FAISS on a CUDA card, from a shared library that `make faiss-gpu` builds. Cloning shares it.
+///
+/// [`DenseIndex::use_gpu`](crate::DenseIndex::use_gpu) says what it is used for. Rows are copied to the
+/// card as floats: 4 bytes a number, and what FAISS needs beside, up to 1.5 GiB twice.
+#[derive(Clone)]
+pub struct Gpu {
+    card: Arc<Card>,
+}
+
+impl Gpu {
+    /// Loads the library, which stays loaded, for one of the machine's cards, from 0.
+    ///
+    /// ```
+    /// use tantivy_dense_plugin::Gpu;
+    /// let error = Gpu::load("no/libfaiss_gpu.so".as_ref(), 0).unwrap_err();
+    /// assert!(error.to_string().contains("is not there"));
+    /// ```
+    ///
+    /// # Errors
+    /// [`GpuError`] if the library is absent, damaged or another one, or finds no such card.
+    pub fn load(library: &Path, card: u32) -> Result<Self, GpuError> {
+        super::ffi::check_processor()
+            .map_err(|error| GpuError::Faiss { reason: error.to_string() })?;
+        Ok(Self { card: Arc::new(Card::open(library, card)?) })
+    }
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.card.fmt(f)
+    }
+}
+
+/// What a card makes; or the processor, where there is none or it fails, which is said.
+pub(super) fn or_else<T>(
+    gpu: Option<&Gpu>,
+    on_card: impl FnOnce(&Arc<Card>) -> Result<T, AnnError>,
+    on_processor: impl FnOnce() -> Result<T, AnnError>,
+) -> Result<T, AnnError> {
+    if let Some(gpu) = gpu {
+        match on_card(&gpu.card) {
+            Ok(made) => return Ok(made),
+            Err(error) => log::warn!("{error}; the processor goes on"),
+        }
+    }
+    on_processor()
+}
+
+/// The rows of one segment, or an index over them, copied to a card, to be searched in batches.
+pub struct OnCard {
+    index: CardIndex,
+    way: Way,
+    rows: RowsView,
+    /// The greatest length of a row, as it lies there.
+    longest: f64,
+}
+
+/// How a card finds rows.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// It compares all.
+    All,
+    /// It reads lists, and compares codes of which so many are scored by rows for each hit.
+    Lists { probes: Effort, rescore: usize },
+}
+
+/// How wide a search is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Width {
+    candidates: usize,
+    probes: Option<usize>,
+}
+
+impl OnCard {
+    /// Copies rows, all of which are compared: what is found is what [`Exact`](super::Exact) finds.
+    ///
+    /// # Errors
+    /// [`AnnError::Rows`] for rows whose products do not fit 32-bit floats; [`AnnError::Backend`] if the card
+    /// has no memory left, or FAISS fails.
+    pub fn exact(gpu: &Gpu, rows: &RowsView) -> Result<Self, AnnError> {
+        graph::check_lengths(rows)?;
+        let mut index = CardIndex::flat(&gpu.card, Purpose::Searching, rows.dim(), rows.metric())?;
+        let longest = add_all(&mut index, rows)?;
+        Ok(Self { index, way: Way::All, rows: rows.clone(), longest })
+    }
+
+    /// Copies an index that the backend of this name built, if FAISS has its like on a card: those of
+    /// [`Lists`](super::Lists) but for dot products, and those of [`Factory`](super::Factory) that begin with
+    /// `IVF`.
+    ///
+    /// # Errors
+    /// As [`OnCard::exact`]; [`AnnError::Parts`] if they are not of such an index.
+    pub fn index(
+        gpu: &Gpu,
+        rows: &RowsView,
+        backend: &str,
+        parts: &AnnParts,
+    ) -> Result<Option<Self>, AnnError> {
+        match backend {
+            // A card gives rows to centroids by products for this metric, and our lists are of the nearest.
+            lists::NAME if rows.metric() == Metric::Dot => Ok(None),
+            lists::NAME => Self::lists(gpu, rows, parts).map(Some),
+            factory::NAME => Self::factory(gpu, rows, parts),
+            _ => Ok(None),
+        }
+    }
+
+    fn lists(gpu: &Gpu, rows: &RowsView, parts: &AnnParts) -> Result<Self, AnnError> {
+        let missing = AnnError::Parts { backend: lists::NAME, what: "a part is missing" };
+        let (centroids, probes) = lists::around(parts).ok_or(missing)?;
+        let codes = parts.fact("codes").and_then(|code| match code {
+            1 => Some(Element::F16),
+            2 => Some(Element::Int8),
+            _ => None,
+        });
+        let step = (rows.rows() / SAMPLE).max(1) as usize;
+        let sample = lists::floats(rows, (0..rows.rows()).step_by(step));
+        let (dim, metric) = (rows.dim(), rows.metric());
+        let mut index =
+            CardIndex::lists(&gpu.card, dim, metric, centroids.as_slice(), codes, &sample)?;
+        let longest = add_all(&mut index, rows)?;
+        let rescore = if codes.is_some() { lists::RESCORE } else { 1 };
+        Ok(Self { index, way: Way::Lists { probes, rescore }, rows: rows.clone(), longest })
+    }
+
+    fn factory(gpu: &Gpu, rows: &RowsView, parts: &AnnParts) -> Result<Option<Self>, AnnError> {
+        let missing = AnnError::Parts { backend: factory::NAME, what: "a part is missing" };
+        let bytes = parts.bytes("index").ok_or(missing)?;
+        let opened = CardIndex::open(&gpu.card, rows.dim(), rows.rows(), &bytes)?;
+        let Some(index) = opened else { return Ok(None) };
+        let probes = Effort { for_10: factory::PROBES, for_100: factory::PROBES };
+        let way = Way::Lists { probes, rescore: factory::RESCORE };
+        Ok(Some(Self { index, way, rows: rows.clone(), longest: 0.0 }))
+    }
+
+    /// The best `k` rows that pass for each query, as [`AnnIndex::search_batch`] has it. What the card
+    /// does not answer, `processor`, an index over the same rows, does.
+    ///
+    /// # Errors
+    /// [`AnnError::Query`] if a query is no vector of the rows' dim; those of `processor`.
+    pub fn search_batch(
+        &self,
+        processor: &dyn AnnIndex,
+        queries: &[&[f32]],
+        k: usize,
+        accept: &Accept,
+        params: &SearchParams,
+    ) -> Result<Vec<Vec<Neighbour>>, AnnError> {
+        for query in queries {
+            check_row(self.rows.dim(), query).map_err(|source| AnnError::Query { source })?;
+        }
+        let passing = accept.count(self.rows.rows()) as usize;
+        let wanted = k.min(passing);
+        let mut answers: Vec<Option<Vec<Neighbour>>> = vec![None; queries.len()];
+        let mut width = self.width(passing, wanted, params);
+        // Products with numbers that are too large or too small have no digits.
+        let plain = |at: &usize| inverse_norm(queries[*at]) > 0.0;
+        let mut open: Vec<usize> = (0..queries.len()).filter(plain).collect();
+        while let Some(wide) = width.filter(|_| !open.is_empty()) {
+            let mut short = Vec::new();
+            for part in open.chunks(TOGETHER) {
+                let of_part: Vec<&[f32]> = part.iter().map(|at| queries[*at]).collect();
+                match self.round(&of_part, wide, wanted, accept) {
+                    Ok(found) => {
+                        for (at, found) in part.iter().zip(found) {
+                            if found.is_none() {
+                                short.push(*at);
+                            }
+                            answers[*at] = found;
+                        }
+                    }
+                    Err(error) => {
+                        log::warn!("{error}; the processor goes on");
+                        short.clear();
+                        break;
+                    }
+                }
+            }
+            open = short;
+            width = self.wider(wide);
+        }
+        let rest: Vec<usize> = (0..queries.len()).filter(|at| answers[*at].is_none()).collect();
+        if !rest.is_empty() {
+            let of_rest: Vec<&[f32]> = rest.iter().map(|at| queries[*at]).collect();
+            let found = processor.search_batch(&of_rest, k, accept, params)?;
+            for (at, found) in rest.into_iter().zip(found) {
+                answers[at] = Some(found);
+            }
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// How wide a search starts; none where a card cannot be asked.
+    fn width(&self, passing: usize, wanted: usize, params: &SearchParams) -> Option<Width> {
+        if wanted == 0 || passing <= super::FEWEST as usize {
+            return None;
+        }
+        let one_in = f64::from(self.rows.rows()) / real(passing);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        let among_all = |count: usize| (real(count) * one_in).ceil() as usize;
+        let (candidates, probes) = match self.way {
+            Way::All => (wanted.saturating_add(SPARE), None),
+            Way::Lists { probes, rescore } => {
+                let rescore =
+                    if rescore > 1 { params.rescore.unwrap_or(rescore).max(1) } else { 1 };
+                let probes = params.nprobe.unwrap_or_else(|| probes.of(wanted)).max(1);
+                (wanted.saturating_mul(rescore), Some(among_all(probes)))
+            }
+        };
+        let candidates = among_all(candidates);
+        (candidates <= MOST).then(|| self.within(Width { candidates, probes }))
+    }
+
+    fn wider(&self, width: Width) -> Option<Width> {
+        let wider = self.within(Width {
+            candidates: width.candidates.saturating_mul(WIDER),
+            probes: width.probes.map(|probes| probes.saturating_mul(WIDER)),
+        });
+        (wider != width).then_some(wider)
+    }
+
+    fn within(&self, width: Width) -> Width {
+        let most = MOST.min(self.index.count_of_lists().max(1));
+        Width {
+            candidates: width.candidates.min(MOST).min(self.rows.rows() as usize),
+            probes: width.probes.map(|probes| probes.min(most)),
+        }
+    }
+
+    /// For each query the best rows, or nothing if they may be others.
+    fn round(
+        &self,
+        queries: &[&[f32]],
+        width: Width,
+        wanted: usize,
+        accept: &Accept,
+    ) -> Result<Vec<Option<Vec<Neighbour>>>, AnnError> {
+        let k = width.candidates;
+        let (distances, rows) = self.index.search(&queries.concat(), k, width.probes)?;
+        let score = |queries: &[&[f32]], distances: &[f32], rows: &[i64]| {
+            let of_each = distances.chunks_exact(k).zip(rows.chunks_exact(k));
+            let of_each = queries.iter().zip(of_each);
+            of_each
+                .map(|(query, (distances, rows))| {
+                    self.scored(query, distances, rows, wanted, accept)
+                })
+                .collect::<Result<Vec<_>, AnnError>>()
+        };
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = cores.min(queries.len() / A_THREAD).max(1);
+        let part = queries.len().div_ceil(threads);
+        let score = &score;
+        thread::scope(|scope| {
+            let of_parts = distances.chunks(part * k).zip(rows.chunks(part * k));
+            let workers: Vec<_> = queries
+                .chunks(part)
+                .zip(of_parts)
+                .map(|(queries, (distances, rows))| {
+                    scope.spawn(move || score(queries, distances, rows))
+                })
+                .collect();
+            let done = workers.into_iter().map(|worker| match worker.join() {
+                Ok(scored) => scored,
+                Err(panicked) => std::panic::resume_unwind(panicked),
+            });
+            Ok(done.collect::<Result<Vec<_>, _>>()?.concat())
+        })
+    }
+
+    /// The best of what a card gave for a query, nearest first, unless a row that it did not give may
+    /// belong to them.
+    fn scored(
+        &self,
+        query: &[f32],
+        distances: &[f32],
+        rows: &[i64],
+        wanted: usize,
+        accept: &Accept,
+    ) -> Result<Option<Vec<Neighbour>>, AnnError> {
+        let all = self.rows.rows();
+        let given = rows.iter().filter_map(|row| u32::try_from(*row).ok()).filter(|row| *row < all);
+        let passing = given.filter(|row| accept.rows().is_none_or(|set| set.contains(*row)));
+        let best = exact::best_of(&self.rows, query, wanted, passing)?;
+        let enough = match (self.way, best.last(), distances.last()) {
+            _ if best.len() < wanted => false,
+            (Way::Lists { .. }, ..) => true,
+            (Way::All, Some(worst), Some(last)) => {
+                rows.len() == all as usize
+                    || f64::from(worst.score) > self.most_behind(query, *last)
+            }
+            (Way::All, ..) => false,
+        };
+        Ok(enough.then_some(best))
+    }
+
+    /// The greatest score that a row may have of which FAISS says that it is no nearer than this.
+    fn most_behind(&self, query: &[f32], last: f32) -> f64 {
+        // Rounding in sums of so many products, on both sides (Higham, "Accuracy and Stability of Numerical
+        // Algorithms", 3.1), and that of the score.
+        let rounding = 2.0 * real(self.rows.dim().get() + SPARE) * f64::from(f32::EPSILON);
+        let last = f64::from(last);
+        let length = f64::from(dot(query, query)).sqrt();
+        match self.rows.metric() {
+            Metric::Cosine => last / length + rounding,
+            Metric::Dot => last + rounding * length * self.longest,
+            Metric::L2 => {
+                let nearest = last - 4.0 * rounding * (length + self.longest).powi(2);
+                1.0 / (1.0 + nearest.max(0.0)) + rounding
+            }
+        }
+    }
+}
+
+impl fmt::Debug for OnCard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnCard").field("way", &self.way).finish_non_exhaustive()
+    }
+}
+
+/// Copies all rows, and says how long the longest is.
+fn add_all(index: &mut CardIndex, rows: &RowsView) -> Result<f64, AnnError> {
+    let mut longest = 0.0_f32;
+    for first in (0..rows.rows()).step_by(BATCH as usize) {
+        let batch = lists::floats(rows, first..rows.rows().min(first.saturating_add(BATCH)));
+        let squares = batch.chunks_exact(rows.dim().get()).map(|row| dot(row, row));
+        longest = squares.fold(longest, f32::max);
+        index.add(&batch)?;
+    }
+    Ok(f64::from(longest).sqrt())
+}
+
+#[cfg(test)]
+#[path = "gpu_tests.rs"]
+mod tests;

@@ -4,7 +4,8 @@
 #   DATA=DIR          evaluation data, for `make results` and for the tests that want real data
 #   SUBSET=24         how many of NTREX's languages `make results` takes: 24 or 128
 #   SECONDS=60        how long `make fuzz` runs each target
-#   ARCH=90           which CUDA cards `make faiss-gpu` compiles for: compute capability, without its point
+#   ARCH=90           which CUDA card `make faiss-gpu` compiles for: compute capability, without its point; where it is given,
+#                     `make gpu-pack` packs code for that card alone
 #   OUT=DIR           the folder that `make gpu-pack` makes
 #   TDENSE_CACHE=DIR  where ONNX Runtime and models are kept; default: the XDG cache folder
 
@@ -87,13 +88,14 @@ bench: set-up
 faiss-gpu: set-up
 	scripts/faiss-gpu target/faiss-gpu/libfaiss_gpu.so $(ARCH)
 
-# What gpu/check needs on a machine with a CUDA card and no network (docs/gpu.md).
+# What gpu/check needs on a machine with a CUDA card and no network (docs/gpu.md), with what `make faiss-gpu` built, if it did.
 gpu-pack: set-up
-	@test -n "$(OUT)" || { echo "usage: make gpu-pack OUT=DIR" >&2; exit 2; }
+	@test -n "$(OUT)" || { echo "usage: make gpu-pack OUT=DIR [ARCH=90]" >&2; exit 2; }
 	$(CARGO) build --release --locked
 	$(CARGO) bench --locked --no-run --bench device
 	python3 -m pip install -q --no-deps --only-binary=:all: --upgrade --target target/onnxruntime-gpu onnxruntime-gpu==1.31.1
-	gpu/pack $(OUT) $(TDENSE) "$$(ls -t target/release/deps/device-* | grep -v '\.d$$' | head -n 1)" \
+	gpu/pack $(if $(filter-out file,$(origin ARCH)),--arch $(ARCH)) $(addprefix --faiss ,$(wildcard target/faiss-gpu/libfaiss_gpu.so)) \
+	  $(OUT) $(TDENSE) "$$(ls -t target/release/deps/device-* | grep -v '\.d$$' | head -n 1)" \
 	  "$$(dirname "$$(dirname "$$($(TDENSE) model get -q)")")" target/onnxruntime-gpu/onnxruntime/capi
 
 lint:

@@ -92,10 +92,10 @@ faiss-gpu: set-up
 gpu-pack: set-up
 	@test -n "$(OUT)" || { echo "usage: make gpu-pack OUT=DIR [ARCH=90]" >&2; exit 2; }
 	$(CARGO) build --release --locked
-	$(CARGO) bench --locked --no-run --bench device
+	$(CARGO) bench --locked --no-run --bench device --bench card
 	python3 -m pip install -q --no-deps --only-binary=:all: --upgrade --target target/onnxruntime-gpu onnxruntime-gpu==1.31.1
 	gpu/pack $(if $(filter-out file,$(origin ARCH)),--arch $(ARCH)) $(addprefix --faiss ,$(wildcard target/faiss-gpu/libfaiss_gpu.so)) \
-	  $(OUT) $(TDENSE) "$$(ls -t target/release/deps/device-* | grep -v '\.d$$' | head -n 1)" \
+	  $(OUT) $(TDENSE) $(foreach bench,device card,"$$(ls -t target/release/deps/$(bench)-* | grep -v '\.d$$' | head -n 1)") \
 	  "$$(dirname "$$(dirname "$$($(TDENSE) model get -q)")")" target/onnxruntime-gpu/onnxruntime/capi
 
 lint:

@@ -231,8 +231,8 @@ pub(super) mod onnx {
     #[derive(Debug, Args)]
     pub(in crate::cli) struct OnnxOptions {
         /// The numbers it runs in: int8 is about twice as fast on a processor, f32 exact; tf32 is f32 with
-        /// products that CUDA rounds [default: int8, and f32 on CUDA]
-        #[arg(long, value_name = "int8|f32|tf32")]
+        /// products that CUDA rounds, f16 half as large and for CUDA [default: int8, and f32 on CUDA]
+        #[arg(long, value_name = "int8|f32|tf32|f16")]
         precision: Option<Precision>,
         /// Where to run it: cpu, cuda, cuda:N, or auto, which is CUDA where it can be used
         #[arg(long, default_value = "auto")]

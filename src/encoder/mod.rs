@@ -19,7 +19,7 @@ pub use pool::{PoolError, Pooling, cls_pool, mean_pool, normalize};
 pub use runtime::{RUNTIME_VERSION, Runtime, RuntimeError};
 pub use tokenize::TokenizeError;
 
-use crate::model::{ModelFolder, Precision};
+use crate::model::{HalfError, ModelFolder, Precision};
 pub(crate) use runtime::Settings;
 use tokenize::Batch;
 pub(crate) use tokenize::Tokens;
@@ -150,7 +150,12 @@ impl OnnxEncoderBuilder {
         let precision = self.precision.unwrap_or_else(|| Precision::usual_on(device));
         let graph = self.folder.graph(precision);
         let profile = self.profile.as_deref();
-        let session = runtime.open(&graph, Settings { threads, device, precision, profile })?;
+        let settings = Settings { threads, device, precision, profile };
+        let session = if precision == Precision::F16 {
+            runtime.open_bytes(&self.folder.half_graph()?, &graph, settings)?
+        } else {
+            runtime.open(&graph, settings)?
+        };
         let ports =
             Ports::of(&session).ok_or_else(|| BuildError::Ports { graph: graph.clone() })?;
         let limit = self.folder.token_limit().min(self.max_tokens);
@@ -298,6 +303,9 @@ pub enum BuildError {
     /// ONNX Runtime or the graph could not be opened.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// The model does not run in 16-bit floating point.
+    #[error(transparent)]
+    Half(#[from] HalfError),
     /// The tokenizer could not be opened.
     #[error(transparent)]
     Tokenizer(#[from] TokenizeError),

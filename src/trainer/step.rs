@@ -112,7 +112,7 @@ impl OnnxStep {
         let device = runtime.device(config.device)?;
         let settings = Settings { threads, device, precision: Precision::F32, profile: None };
         let open = |graph: &crate::graph::GraphBuilder, name: &str| {
-            let session = runtime.open_bytes(&graph.to_bytes(), name, settings)?;
+            let session = runtime.open_by_turns(&graph.to_bytes(), name.as_ref(), settings)?;
             Program::new(session, device)
                 .map_err(|source| StepError::Run { graph: "setup", source })
         };

@@ -253,6 +253,8 @@ pub(super) mod onnx {
         pub(in crate::cli) library: PathBuf,
         pub(in crate::cli) threads: usize,
         pub(in crate::cli) device: Device,
+        /// Steps are made in f32 where none is asked for, on any device.
+        pub(in crate::cli) precision: Precision,
     }
 
     impl OnnxOptions {
@@ -267,6 +269,7 @@ pub(super) mod onnx {
                 library: self.library(cache),
                 threads: self.threads,
                 device: self.device,
+                precision: self.precision.unwrap_or(Precision::F32),
             })
         }
 

@@ -158,6 +158,32 @@ fn many_texts_are_tokenized_by_several_threads_and_stay_in_order() {
     }
 }
 
+#[test]
+fn texts_that_are_tokenized_in_parts_stay_in_order_and_keep_their_vectors() {
+    let Some(library) = library() else { return };
+    let folder = bert();
+    let model = ModelFolder::open(folder.path()).unwrap();
+    let builder = || {
+        let builder = OnnxEncoder::builder(model.clone()).runtime(&library).threads(2);
+        builder.precision(Precision::F32).batch_tokens(32)
+    };
+    let texts: Vec<String> =
+        (0..300).map(|n| ["a", "b", "c", "d"][n % 4].to_owned() + &" e".repeat(n % 17)).collect();
+    let bodies: Vec<Text<'_>> = texts.iter().map(|text| Text::new(text)).collect();
+    let whole = builder().build().unwrap().encode(Role::Passage, &bodies).unwrap();
+    for part in [1, 7, 100, 299] {
+        let encoder = builder().part_texts(part).build().unwrap();
+        let found = encoder.encode(Role::Passage, &bodies).unwrap();
+        assert_eq!((found.tokens, found.truncated), (whole.tokens, whole.truncated));
+        for (n, (a, b)) in found.vectors.iter().zip(&whole.vectors).enumerate() {
+            assert!(cosine(a, b) > 0.999_999, "text {n} in parts of {part}");
+        }
+        let again = encoder.encode(Role::Passage, &bodies).unwrap();
+        assert_eq!(again.vectors, found.vectors, "batches do not depend on time");
+    }
+    assert!(whole.truncated > 0);
+}
+
 /// A folder of [`bert`] that says what its graph is, as those do that are made here.
 fn ours() -> tempfile::TempDir {
     let folder = bert();

@@ -92,11 +92,18 @@ fn vectors_of_an_imported_model_are_those_of_transformers() {
         model.publish(&published);
         let imported =
             import(&published, &bench.path().join("mine"), &ImportOptions::default()).unwrap();
-        let builder = OnnxEncoder::builder(imported).precision(Precision::F32);
-        let encoder = builder.runtime(&library).threads(1).build().unwrap();
+        let encoder = |precision| {
+            let builder = OnnxEncoder::builder(imported.clone()).precision(precision);
+            builder.runtime(&library).threads(1).build().unwrap()
+        };
         let texts: Vec<String> = model.texts.iter().map(|ids| text(ids)).collect();
         let texts: Vec<Text<'_>> = texts.iter().map(|text| Text::new(text)).collect();
-        let found = encoder.encode(Role::Passage, &texts).unwrap();
+        let halves = encoder(Precision::F16).encode(Role::Passage, &texts).unwrap().vectors;
+        let found = encoder(Precision::F32).encode(Role::Passage, &texts).unwrap();
+        for (half, whole) in halves.iter().zip(&found.vectors) {
+            let cosine: f32 = half.iter().zip(whole).map(|(a, b)| a * b).sum();
+            assert!(cosine > 0.999, "{name}: {cosine} in f16");
+        }
         assert_eq!((found.vectors.rows(), found.truncated), (model.vectors.len(), 0), "{name}");
         for (found, wanted) in found.vectors.iter().zip(&model.vectors) {
             assert_eq!(found.len(), wanted.len(), "{name}");

@@ -11,7 +11,7 @@ use tantivy_dense::graph::{
     Activation, Axis, BertConfig, ElementType, GraphBuilder, Head, Numeric, Tensor, Weights,
     WeightsError, bert_encoder,
 };
-use tantivy_dense::model::{ModelFolder, OpenError, Precision};
+use tantivy_dense::model::{Architecture, HalfError, ModelFolder, OpenError, Precision};
 
 use super::support::cache::library;
 
@@ -156,6 +156,80 @@ fn many_texts_are_tokenized_by_several_threads_and_stay_in_order() {
     for (text, vector) in texts.iter().zip(&together) {
         assert!(cosine(vector, &encode(&alone, &[text])[0]) > 0.999_999, "{text}");
     }
+}
+
+#[test]
+fn texts_that_are_tokenized_in_parts_stay_in_order_and_keep_their_vectors() {
+    let Some(library) = library() else { return };
+    let folder = bert();
+    let model = ModelFolder::open(folder.path()).unwrap();
+    let builder = || {
+        let builder = OnnxEncoder::builder(model.clone()).runtime(&library).threads(2);
+        builder.precision(Precision::F32).batch_tokens(32)
+    };
+    let texts: Vec<String> =
+        (0..300).map(|n| ["a", "b", "c", "d"][n % 4].to_owned() + &" e".repeat(n % 17)).collect();
+    let bodies: Vec<Text<'_>> = texts.iter().map(|text| Text::new(text)).collect();
+    let whole = builder().build().unwrap().encode(Role::Passage, &bodies).unwrap();
+    for part in [1, 7, 100, 299] {
+        let encoder = builder().part_texts(part).build().unwrap();
+        let found = encoder.encode(Role::Passage, &bodies).unwrap();
+        assert_eq!((found.tokens, found.truncated), (whole.tokens, whole.truncated));
+        for (n, (a, b)) in found.vectors.iter().zip(&whole.vectors).enumerate() {
+            assert!(cosine(a, b) > 0.999_999, "text {n} in parts of {part}");
+        }
+        let again = encoder.encode(Role::Passage, &bodies).unwrap();
+        assert_eq!(again.vectors, found.vectors, "batches do not depend on time");
+    }
+    assert!(whole.truncated > 0);
+}
+
+/// A folder of [`bert`] that says what its graph is, as those do that are made here.
+fn ours() -> tempfile::TempDir {
+    let folder = bert();
+    let mut manifest = ModelFolder::open(folder.path()).unwrap().manifest().clone();
+    manifest.architecture = Some(Architecture::Bert(CONFIG));
+    let manifest = serde_json::to_string(&manifest).unwrap();
+    fs::write(folder.path().join("manifest.json"), manifest).unwrap();
+    folder
+}
+
+#[test]
+fn f16_stays_near_f32_and_needs_no_other_file() {
+    let Some(library) = library() else { return };
+    let folder = ours();
+    let model = ModelFolder::open(folder.path()).unwrap();
+    let texts = ["a", "b c d e f a b", "", "f f", "a b c d"];
+    let [f16, f32] = [Precision::F16, Precision::F32].map(|precision| {
+        let builder = OnnxEncoder::builder(model.clone()).runtime(&library).threads(1);
+        encode(&builder.precision(precision).build().unwrap(), &texts)
+    });
+    for (a, b) in f16.iter().zip(&f32) {
+        assert!(cosine(a, b) > 0.999, "{}", cosine(a, b));
+        assert!((cosine(a, a) - 1.0).abs() < 1e-5);
+    }
+    assert_ne!(f16, f32);
+}
+
+#[test]
+fn f16_is_refused_for_a_graph_that_was_made_elsewhere_or_is_not_what_its_folder_says() {
+    let Some(library) = library() else { return };
+    let foreign = lookup();
+    let refused = |folder: &Path| {
+        let model = ModelFolder::open(folder).unwrap();
+        let builder = OnnxEncoder::builder(model).runtime(&library);
+        builder.precision(Precision::F16).build().unwrap_err()
+    };
+    let error = refused(foreign.path());
+    assert!(matches!(error, BuildError::Half(HalfError::Foreign { .. })), "{error}");
+    assert!(error.to_string().contains("use tf32 or f32"), "{error}");
+    let folder = ours();
+    let manifest = fs::read_to_string(folder.path().join("manifest.json")).unwrap();
+    let other = manifest.replace("\"layers\":2", "\"layers\":3");
+    assert_ne!(other, manifest);
+    fs::write(folder.path().join("manifest.json"), other).unwrap();
+    let error = refused(folder.path());
+    assert!(matches!(error, BuildError::Half(HalfError::Weights { .. })), "{error}");
 }
 
 #[test]

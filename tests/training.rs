@@ -57,12 +57,16 @@ fn config(trained: Trained) -> StepConfig {
 }
 
 fn open(library: &Path, config: StepConfig) -> OnnxStep {
+    try_open(library, config).unwrap()
+}
+
+fn try_open(library: &Path, config: StepConfig) -> Result<OnnxStep, StepError> {
     let folder = tempfile::tempdir().unwrap();
     let graph = bert_encoder(&BERT, &Noise, Numeric::F32).unwrap();
     graph.save(folder.path(), "model.onnx").unwrap();
     let weights = GraphWeights::open(&folder.path().join("model.onnx"), &BERT).unwrap();
     let words = weights.words().unwrap();
-    OnnxStep::with_weights(BERT, &weights, words, library, config, 1).unwrap()
+    OnnxStep::with_weights(BERT, &weights, words, library, config, 1)
 }
 
 /// Low-rank changes as `training.py` begins with them.
@@ -349,6 +353,26 @@ fn encoded_as(
 }
 
 #[test]
+fn on_the_processor_tf32_is_f32_and_each_graph_has_a_profile() {
+    let Some(library) = library() else { return };
+    let profiles = tempfile::tempdir().unwrap();
+    let step = |precision, profile| {
+        let config = config(Trained::LowRank(low_rank()));
+        let mut step = open(&library, StepConfig { precision, profile, ..config });
+        let report = step.step(&batch(), RATE).unwrap();
+        (report, step.state().unwrap())
+    };
+    let found = step(Precision::Tf32, Some(profiles.path().join("run")));
+    assert_eq!(found, step(Precision::F32, None));
+    let names = std::fs::read_dir(profiles.path()).unwrap().map(|file| {
+        file.unwrap().file_name().to_str().unwrap().split('_').next().unwrap().to_owned()
+    });
+    let names: std::collections::BTreeSet<String> = names.collect();
+    let graphs = ["backward", "forward", "loss", "merge", "update"];
+    assert!(names.iter().eq(&graphs.map(|graph| format!("run-{graph}"))), "{names:?}");
+}
+
+#[test]
 fn what_cannot_be_trained_is_refused_and_changes_nothing() {
     let Some(library) = library() else { return };
     let mut step = open(&library, config(Trained::LowRank(low_rank())));
@@ -375,6 +399,11 @@ fn what_cannot_be_trained_is_refused_and_changes_nothing() {
 
     let error = step.restore(&State { step: 0, tensors: BTreeMap::new() }).unwrap_err();
     assert!(matches!(error, StepError::State { .. }), "{error}");
+    for precision in [Precision::Int8, Precision::F16] {
+        let config = StepConfig { precision, ..config(Trained::All) };
+        let error = try_open(&library, config).unwrap_err();
+        assert!(error.to_string().contains("in f32 or tf32, not in "), "{error}");
+    }
 }
 
 #[test]

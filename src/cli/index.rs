@@ -22,8 +22,8 @@ use super::open;
 use super::ui::{Progress, Ui};
 use crate::engine::Engine;
 
-/// Documents that are encoded together.
-const BATCH: u64 = 256;
+/// Documents that the processor encodes together.
+const BATCH: usize = 256;
 
 /// Index passages.
 ///
@@ -236,7 +236,7 @@ fn indexer(options: &Options, engine: &Engine) -> Indexer {
         title: options.title_field.clone(),
         language: options.lang_field.clone(),
     };
-    let batch = options.commit_every.min(BATCH);
+    let batch = options.commit_every.min(options.model.documents_together(BATCH) as u64);
     let mut indexer = Indexer::builder(engine.index())
         .read(ReadOptions { fields, ..ReadOptions::default() })
         .on_bad(if options.strict { OnBad::Stop } else { OnBad::Skip })

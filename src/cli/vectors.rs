@@ -12,7 +12,7 @@ use super::models::ModelOptions;
 use super::ui::Ui;
 use crate::retrievers::{full_text, language_of};
 
-/// How many texts are handed to the encoder at once: enough to sort by length, little enough for
+/// How many texts the processor is handed at once: enough to sort by length, little enough for
 /// the bar to move.
 const BATCH: usize = 256;
 
@@ -90,7 +90,7 @@ impl Texts {
         order.sort_by_key(|&at| self.bodies[at].len());
         let mut rows = Array2::zeros(shape);
         let mut progress = ui.progress(what, "texts", Some(self.bodies.len() as u64));
-        for batch in order.chunks(BATCH) {
+        for batch in order.chunks(model.documents_together(BATCH)) {
             let text =
                 |&at: &usize| Text { body: &self.bodies[at], language: Some(&self.languages[at]) };
             let of_batch: Vec<Text<'_>> = batch.iter().map(text).collect();

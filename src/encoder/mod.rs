@@ -8,7 +8,9 @@ mod runtime;
 mod tokenize;
 
 use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use dense_plugin::{Dim, EncodeError, Encoded, Encoder, Fingerprint, Role, Text, Vectors};
 use ort::session::Session;
@@ -19,10 +21,10 @@ pub use pool::{PoolError, Pooling, cls_pool, mean_pool, normalize};
 pub use runtime::{RUNTIME_VERSION, Runtime, RuntimeError};
 pub use tokenize::TokenizeError;
 
-use crate::model::{ModelFolder, Precision};
+use crate::model::{HalfError, ModelFolder, Precision};
 pub(crate) use runtime::Settings;
-use tokenize::Batch;
 pub(crate) use tokenize::Tokens;
+use tokenize::{Batch, Queue, Tokenized};
 
 /// Most tokens in one run by default, padding included. Larger batches leave the caches: of 46-token sentences, two
 /// threads encoded 334 a second at 512 tokens, 308 at 1,024, 273 at 2,048 and 214 at 4,096.
@@ -30,6 +32,12 @@ const BATCH_TOKENS: usize = 768;
 
 /// The same on a CUDA device, which large batches fill: 256 texts of 128 tokens. Not tuned on a card yet.
 const CUDA_BATCH_TOKENS: usize = 32_768;
+
+/// Texts that are tokenized together for a CUDA device: 64 for each of 16 threads.
+const CUDA_PART_TEXTS: usize = 1024;
+
+/// Parts that may wait, tokenized, for the device.
+const PARTS_AHEAD: usize = 16;
 
 /// An encoder that runs a model folder's graph in ONNX Runtime.
 ///
@@ -46,6 +54,7 @@ pub struct OnnxEncoder {
     dim: Dim,
     threads: usize,
     batch_tokens: usize,
+    part_texts: usize,
 }
 
 /// A graph that is open, and how its output is read.
@@ -75,6 +84,7 @@ pub struct OnnxEncoderBuilder {
     device: Device,
     runtime: Option<PathBuf>,
     batch_tokens: Option<usize>,
+    part_texts: Option<usize>,
     profile: Option<PathBuf>,
     max_tokens: usize,
 }
@@ -112,6 +122,13 @@ impl OnnxEncoderBuilder {
         self
     }
 
+    /// How many texts are tokenized at a time, while the batches of those before them run; at least 1. Default: all at
+    /// once, and 1,024 for a CUDA device, which would wait for the processor.
+    pub fn part_texts(mut self, texts: usize) -> Self {
+        self.part_texts = Some(texts.max(1));
+        self
+    }
+
     /// Where ONNX Runtime writes which operator ran where and for how long, as JSON, when the encoder is
     /// dropped. A date and `.json` are put behind the name. Default: nowhere.
     pub fn profile(mut self, file: impl Into<PathBuf>) -> Self {
@@ -143,14 +160,19 @@ impl OnnxEncoderBuilder {
             };
         let runtime = Runtime::load(&library)?;
         let threads = match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            0 => thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
         let device = runtime.device(self.device)?;
         let precision = self.precision.unwrap_or_else(|| Precision::usual_on(device));
         let graph = self.folder.graph(precision);
         let profile = self.profile.as_deref();
-        let session = runtime.open(&graph, Settings { threads, device, precision, profile })?;
+        let settings = Settings { threads, device, precision, profile };
+        let session = if precision == Precision::F16 {
+            runtime.open_bytes(&self.folder.half_graph()?, &graph, settings)?
+        } else {
+            runtime.open(&graph, settings)?
+        };
         let ports =
             Ports::of(&session).ok_or_else(|| BuildError::Ports { graph: graph.clone() })?;
         let limit = self.folder.token_limit().min(self.max_tokens);
@@ -163,10 +185,14 @@ impl OnnxEncoderBuilder {
         if let Some(told) = self.folder.dim().filter(|&told| told != dim) {
             return Err(BuildError::Dim { graph, found: dim, told });
         }
-        let Self { folder, batch_tokens, .. } = self;
-        let usual = if device == Device::Cpu { BATCH_TOKENS } else { CUDA_BATCH_TOKENS };
-        let batch_tokens = batch_tokens.unwrap_or(usual);
-        Ok(OnnxEncoder { folder, tokens, running, dim, threads, batch_tokens })
+        let Self { folder, batch_tokens, part_texts, .. } = self;
+        let (usual_tokens, usual_part) = match device {
+            Device::Cpu => (BATCH_TOKENS, usize::MAX),
+            _ => (CUDA_BATCH_TOKENS, CUDA_PART_TEXTS),
+        };
+        let batch_tokens = batch_tokens.unwrap_or(usual_tokens);
+        let part_texts = part_texts.unwrap_or(usual_part);
+        Ok(OnnxEncoder { folder, tokens, running, dim, threads, batch_tokens, part_texts })
     }
 }
 
@@ -180,6 +206,7 @@ impl OnnxEncoder {
             device: Device::default(),
             runtime: None,
             batch_tokens: None,
+            part_texts: None,
             profile: None,
             max_tokens: usize::MAX,
         }
@@ -192,24 +219,78 @@ impl OnnxEncoder {
 
     fn encode_all(&self, role: Role, texts: &[Text<'_>]) -> Result<Encoded, RunError> {
         let prefix = self.folder.prefix(role);
-        let tokenized = self.tokens.encode_all(prefix, texts, self.threads)?;
-        let dim = self.dim.get();
-        let mut rows = vec![0.0; texts.len() * dim];
-        for batch in tokenize::batches(&tokenized, self.batch_tokens) {
-            let vectors = self.running.run(&batch)?;
-            if vectors.dim() != self.dim || vectors.rows() != batch.texts.len() {
+        let mut filling = Filling::new(self, texts.len());
+        if texts.len() <= self.part_texts {
+            filling.add(self.tokens.encode_all(prefix, texts, self.threads)?);
+            return filling.finish();
+        }
+        let (done, parts) = sync_channel(PARTS_AHEAD);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                for part in texts.chunks(self.part_texts) {
+                    let tokenized = self.tokens.encode_all(prefix, part, self.threads);
+                    let failed = tokenized.is_err();
+                    // Nobody takes it where a batch failed.
+                    if done.send(tokenized).is_err() || failed {
+                        break;
+                    }
+                }
+            });
+            for part in parts {
+                filling.add(part?);
+                filling.run_full()?;
+            }
+            filling.finish()
+        })
+    }
+}
+
+/// A call's vectors, while they are made.
+struct Filling<'a> {
+    encoder: &'a OnnxEncoder,
+    queue: Queue,
+    rows: Vec<f32>,
+    tokens: usize,
+    truncated: usize,
+}
+
+impl<'a> Filling<'a> {
+    fn new(encoder: &'a OnnxEncoder, texts: usize) -> Self {
+        let rows = vec![0.0; texts * encoder.dim.get()];
+        Self { encoder, queue: Queue::new(encoder.batch_tokens), rows, tokens: 0, truncated: 0 }
+    }
+
+    fn add(&mut self, part: Vec<Tokenized>) {
+        self.tokens += part.iter().map(|text| text.ids.len()).sum::<usize>();
+        self.truncated += part.iter().filter(|text| text.truncated).count();
+        self.queue.add(part.into_iter().map(|text| text.ids));
+    }
+
+    fn run_full(&mut self) -> Result<(), RunError> {
+        let batches = self.queue.full();
+        self.run(&batches)
+    }
+
+    fn finish(mut self) -> Result<Encoded, RunError> {
+        let batches = self.queue.rest();
+        self.run(&batches)?;
+        let vectors = Vectors::from_flat(self.encoder.dim, self.rows).map_err(PoolError::from)?;
+        Ok(Encoded { vectors, tokens: self.tokens, truncated: self.truncated })
+    }
+
+    fn run(&mut self, batches: &[Batch]) -> Result<(), RunError> {
+        let dim = self.encoder.dim;
+        for batch in batches {
+            let vectors = self.encoder.running.run(batch)?;
+            if vectors.dim() != dim || vectors.rows() != batch.texts.len() {
                 let shape = vec![vectors.rows(), vectors.dim().get()];
                 return Err(RunError::Output { shape, batch: batch.texts.len() });
             }
             for (&text, vector) in batch.texts.iter().zip(&vectors) {
-                rows[text * dim..(text + 1) * dim].copy_from_slice(vector);
+                self.rows[text * dim.get()..(text + 1) * dim.get()].copy_from_slice(vector);
             }
         }
-        Ok(Encoded {
-            vectors: Vectors::from_flat(self.dim, rows).map_err(PoolError::from)?,
-            tokens: tokenized.iter().map(|text| text.ids.len()).sum(),
-            truncated: tokenized.iter().filter(|text| text.truncated).count(),
-        })
+        Ok(())
     }
 }
 
@@ -217,8 +298,7 @@ impl Running {
     /// The dim that comes out.
     fn probe(&self, tokens: &Tokens, prefix: &str) -> Result<Dim, RunError> {
         let word = tokens.encode(prefix, "word")?;
-        let [batch] = <[Batch; 1]>::try_from(tokenize::batches(&[word], 1)).expect("one text");
-        Ok(self.run(&batch)?.dim())
+        Ok(self.run(&Batch::of(&[(0, word.ids)]))?.dim())
     }
 
     fn run(&self, batch: &Batch) -> Result<Vectors, RunError> {
@@ -298,6 +378,9 @@ pub enum BuildError {
     /// ONNX Runtime or the graph could not be opened.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// The model does not run in 16-bit floating point.
+    #[error(transparent)]
+    Half(#[from] HalfError),
     /// The tokenizer could not be opened.
     #[error(transparent)]
     Tokenizer(#[from] TokenizeError),

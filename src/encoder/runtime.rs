@@ -134,13 +134,26 @@ impl Runtime {
         opened.map_err(|source| RuntimeError::Graph { graph: graph.to_owned(), source })
     }
 
-    /// Opens a graph that was written just now; `name` is for messages. Its threads stop between runs, so that those
-    /// of several graphs, which run by turns, do not take each other's time.
-    #[cfg(feature = "train")]
+    /// Opens a graph that was written just now; `name` is for messages.
     pub(crate) fn open_bytes(
         &self,
         graph: &[u8],
-        name: &str,
+        name: &Path,
+        settings: Settings<'_>,
+    ) -> Result<Session, RuntimeError> {
+        let builder = self.session(settings);
+        let mut builder = builder.map_err(|source| RuntimeError::Settings { source })?;
+        let opened = builder.commit_from_memory(graph);
+        opened.map_err(|source| RuntimeError::Graph { graph: name.to_owned(), source })
+    }
+
+    /// The same of one of several graphs that run by turns: its threads stop between runs, so that they do not take
+    /// the others' time.
+    #[cfg(feature = "train")]
+    pub(crate) fn open_by_turns(
+        &self,
+        graph: &[u8],
+        name: &Path,
         settings: Settings<'_>,
     ) -> Result<Session, RuntimeError> {
         let builder = self.session(settings);
@@ -148,7 +161,7 @@ impl Runtime {
         let builder = builder.with_config_entry("session.force_spinning_stop", "1");
         let opened =
             builder.map_err(ort::Error::from).and_then(|mut b| b.commit_from_memory(graph));
-        opened.map_err(|source| RuntimeError::Graph { graph: name.into(), source })
+        opened.map_err(|source| RuntimeError::Graph { graph: name.to_owned(), source })
     }
 
     fn session(&self, settings: Settings<'_>) -> ort::Result<SessionBuilder> {

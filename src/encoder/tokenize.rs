@@ -1,9 +1,12 @@
 //! Texts into batches of token ids and masks.
 //!
 //! Invariant: every text is in exactly one batch; a batch, padding included, holds at most the tokens it was
-//! allowed, or one text. Texts of like length share a batch, so little is padded.
+//! allowed, or one text. Texts of like length share a batch, so little is padded. Which texts share one depends on the
+//! texts and on how many are tokenized at a time, never on how fast that went.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread::{self, ScopedJoinHandle};
@@ -19,6 +22,10 @@ const CHARS_A_TOKEN: usize = 64;
 
 /// Fewer texts than this are not worth a thread.
 const LEAST_PART: usize = 64;
+
+/// As long as fewer batches wait, more texts are waited for: each group of texts that is sorted by length has one batch
+/// of all lengths, that of the longest.
+const LEAST_BATCHES: usize = 8;
 
 /// A tokenizer file, opened.
 #[derive(Debug)]
@@ -112,31 +119,83 @@ impl Tokens {
     }
 }
 
-/// Groups texts by length, the longest first, so that memory is at its largest at the start.
-pub(super) fn batches(texts: &[Tokenized], tokens: usize) -> Vec<Batch> {
-    let mut order: Vec<usize> = (0..texts.len()).collect();
-    order.sort_by_key(|&text| std::cmp::Reverse(texts[text].ids.len()));
-    let mut batches = Vec::new();
-    let mut rest = &order[..];
-    while let Some(&first) = rest.first() {
-        let seq = texts[first].ids.len().max(1);
-        let (group, others) = rest.split_at(rest.len().min((tokens / seq).max(1)));
-        batches.push(batch(texts, group, seq));
-        rest = others;
-    }
-    batches
+/// Texts that wait to be run, numbered in the order in which they come.
+#[derive(Debug)]
+pub(super) struct Queue {
+    /// Most tokens in a batch, padding included.
+    limit: usize,
+    seen: usize,
+    texts: Vec<(usize, Vec<u32>)>,
 }
 
-fn batch(texts: &[Tokenized], group: &[usize], seq: usize) -> Batch {
-    // Padding is masked: any id that every vocabulary has will do.
-    let mut ids = vec![0; group.len() * seq];
-    let mut mask = vec![0; group.len() * seq];
-    for (row, &text) in group.iter().enumerate() {
-        let (start, tokens) = (row * seq, &texts[text].ids);
-        ids[start..].iter_mut().zip(tokens).for_each(|(to, &id)| *to = i64::from(id));
-        mask[start..start + tokens.len()].fill(1);
+impl Queue {
+    /// Nothing waits yet.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, seen: 0, texts: Vec::new() }
     }
-    Batch { texts: group.to_vec(), seq, ids, mask }
+
+    pub(super) fn add(&mut self, texts: impl IntoIterator<Item = Vec<u32>>) {
+        let before = self.texts.len();
+        self.texts.extend((self.seen..).zip(texts));
+        self.seen += self.texts.len() - before;
+    }
+
+    /// Takes the batches that are full, if so many texts wait that little is padded in them.
+    pub(super) fn full(&mut self) -> Vec<Batch> {
+        let tokens: usize = self.texts.iter().map(|(_, ids)| ids.len()).sum();
+        if tokens < self.limit.saturating_mul(LEAST_BATCHES) {
+            return Vec::new();
+        }
+        let mut groups = self.groups();
+        groups.pop_if(|last| last.len() < self.most_from(last.start));
+        self.take(&groups)
+    }
+
+    /// Takes batches of all that waits.
+    pub(super) fn rest(&mut self) -> Vec<Batch> {
+        let groups = self.groups();
+        self.take(&groups)
+    }
+
+    /// Groups texts by length, the longest first, so that memory is at its largest at the start.
+    fn groups(&mut self) -> Vec<Range<usize>> {
+        self.texts.sort_by_key(|(text, ids)| (Reverse(ids.len()), *text));
+        let mut groups = Vec::new();
+        let mut start = 0;
+        while start < self.texts.len() {
+            let end = self.texts.len().min(start + self.most_from(start));
+            groups.push(start..end);
+            start = end;
+        }
+        groups
+    }
+
+    /// How many texts a batch holds whose longest is this one.
+    fn most_from(&self, first: usize) -> usize {
+        (self.limit / self.texts[first].1.len().max(1)).max(1)
+    }
+
+    fn take(&mut self, groups: &[Range<usize>]) -> Vec<Batch> {
+        let batches = groups.iter().map(|group| Batch::of(&self.texts[group.clone()])).collect();
+        self.texts.drain(..groups.last().map_or(0, |last| last.end));
+        batches
+    }
+}
+
+impl Batch {
+    /// Texts with their numbers, the longest first.
+    pub(super) fn of(group: &[(usize, Vec<u32>)]) -> Self {
+        let seq = group.first().map_or(1, |(_, ids)| ids.len().max(1));
+        // Padding is masked: any id that every vocabulary has will do.
+        let mut ids = vec![0; group.len() * seq];
+        let mut mask = vec![0; group.len() * seq];
+        for (row, (_, tokens)) in group.iter().enumerate() {
+            let start = row * seq;
+            ids[start..].iter_mut().zip(tokens).for_each(|(to, &id)| *to = i64::from(id));
+            mask[start..start + tokens.len()].fill(1);
+        }
+        Self { texts: group.iter().map(|(text, _)| *text).collect(), seq, ids, mask }
+    }
 }
 
 /// Why texts could not be tokenized.
@@ -168,19 +227,28 @@ mod tests {
         fn every_text_is_in_one_batch_and_batches_stay_within_bounds(
             lengths in proptest::collection::vec(1_usize..40, 0..50),
             most in 1_usize..200,
+            part in 1_usize..60,
         ) {
-            let texts: Vec<Tokenized> = (lengths.iter().zip(1_u32..))
-                .map(|(&n, id)| Tokenized { ids: vec![id; n], truncated: false })
-                .collect();
+            let texts: Vec<Vec<u32>> =
+                (lengths.iter().zip(1_u32..)).map(|(&n, id)| vec![id; n]).collect();
             let mut seen = vec![0; texts.len()];
-            for batch in batches(&texts, most) {
+            let mut queue = Queue::new(most);
+            let mut batches = Vec::new();
+            for part in texts.chunks(part) {
+                queue.add(part.to_vec());
+                let full = queue.full();
+                prop_assert!(full.iter().all(|batch| (batch.texts.len() + 1) * batch.seq > most));
+                batches.extend(full);
+            }
+            batches.extend(queue.rest());
+            for batch in batches {
                 prop_assert!(batch.ids.len() <= most || batch.texts.len() == 1);
                 prop_assert_eq!(batch.ids.len(), batch.texts.len() * batch.seq);
                 for (row, &text) in batch.texts.iter().enumerate() {
                     seen[text] += 1;
                     let row = row * batch.seq..(row + 1) * batch.seq;
                     let (ids, mask) = (&batch.ids[row.clone()], &batch.mask[row]);
-                    let id = i64::from(texts[text].ids[0]);
+                    let id = i64::from(texts[text][0]);
                     prop_assert!(ids.iter().zip(mask).all(|(&i, &m)| i == id * m));
                     prop_assert_eq!(mask.iter().sum::<i64>(), i64::try_from(lengths[text]).unwrap());
                 }

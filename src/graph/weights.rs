@@ -28,6 +28,9 @@ pub enum WeightsError {
     /// A weight is a NaN or an infinity, so every vector would be.
     #[error("tensor `{name}` holds a number that is not finite")]
     NotFinite { name: String },
+    /// The weight is an infinity in the 16 bits asked for.
+    #[error("tensor `{name}` holds a number that is too large for 16-bit floating point")]
+    TooLarge { name: String },
     /// The numbers that describe the model contradict each other.
     #[error("no such model: {reason}")]
     Config { reason: String },

@@ -28,6 +28,9 @@ pub enum Precision {
     /// The same graph; products on a CUDA device round what they multiply to 10 bits behind the point (TF32),
     /// which its matrix units take. Elsewhere the same as [`Precision::F32`].
     Tf32,
+    /// 16-bit floating point inside, f32 vectors: half the memory of f32. For CUDA devices; right elsewhere too, and
+    /// slower than f32. The graph is made of the 32-bit one when it is opened, for models that were made here.
+    F16,
 }
 
 impl Precision {
@@ -45,6 +48,7 @@ impl FromStr for Precision {
             "int8" => Ok(Self::Int8),
             "f32" | "fp32" => Ok(Self::F32),
             "tf32" => Ok(Self::Tf32),
+            "f16" | "fp16" => Ok(Self::F16),
             _ => Err(PrecisionError { given: written.to_owned() }),
         }
     }
@@ -56,13 +60,14 @@ impl fmt::Display for Precision {
             Self::Int8 => "int8",
             Self::F32 => "f32",
             Self::Tf32 => "tf32",
+            Self::F16 => "f16",
         })
     }
 }
 
 /// A text that names no precision.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no precision: int8, f32 or tf32")]
+#[error("`{given}` is no precision: int8, f32, tf32 or f16")]
 pub struct PrecisionError {
     given: String,
 }
@@ -224,13 +229,13 @@ impl ModelFolder {
         self.manifest.language_means.as_ref().map(|name| self.path.join(name))
     }
 
-    /// The graph in a precision, or in 32 bits where there is no other.
+    /// The graph's file in a precision, or in 32 bits where there is no other.
     pub(crate) fn graph(&self, precision: Precision) -> PathBuf {
         let name = match precision {
             Precision::Int8 => {
                 self.manifest.int8_graph.as_ref().unwrap_or(&self.manifest.f32_graph)
             }
-            Precision::F32 | Precision::Tf32 => &self.manifest.f32_graph,
+            Precision::F32 | Precision::Tf32 | Precision::F16 => &self.manifest.f32_graph,
         };
         self.path.join(name)
     }

@@ -9,6 +9,7 @@ mod fetch;
 mod folder;
 mod foreign;
 mod get;
+mod half;
 mod import;
 mod manifest;
 mod q4;
@@ -21,6 +22,7 @@ pub use folder::{ModelFolder, ModelInfo, OpenError, Precision, PrecisionError};
 pub use get::{
     BASE_MODEL, DEFAULT_MODEL, GetError, GetEvent, GetOptions, base_folder, default_folder, get,
 };
+pub use half::HalfError;
 pub use import::{ImportError, ImportOptions, import};
 #[cfg(feature = "cli")]
 pub(crate) use manifest::hex;

@@ -28,7 +28,7 @@ use std::path::Path;
 use ort::value::{DynValue, Tensor as OrtTensor};
 
 use crate::encoder::{Device, Runtime, Settings};
-use crate::graph::{AdamW, BertConfig, GraphWeights, Rows, Tensor, Weights, merge};
+use crate::graph::{AdamW, BertConfig, GraphBuilder, GraphWeights, Rows, Tensor, Weights, merge};
 use crate::model::{Architecture, ModelFolder, Precision};
 use batch::targets;
 use chunks::{Chunk, chunks};
@@ -110,24 +110,27 @@ impl OnnxStep {
             threads => threads,
         };
         let device = runtime.device(config.device)?;
-        let settings = Settings { threads, device, precision: Precision::F32, profile: None };
-        let open = |graph: &crate::graph::GraphBuilder, name: &str| {
-            let session = runtime.open_bytes(&graph.to_bytes(), name, settings)?;
+        let precision = config.precision;
+        let open = |graph: &GraphBuilder, part: &str| {
+            let profile = config.profile_of(part);
+            let settings = Settings { threads, device, precision, profile: profile.as_deref() };
+            let name = format!("the {part} graph");
+            let session = runtime.open_by_turns(&graph.to_bytes(), name.as_ref(), settings)?;
             Program::new(session, device)
                 .map_err(|source| StepError::Run { graph: "setup", source })
         };
         let merge = match &config.trained {
             Trained::LowRank(adapter) => {
                 let graph = merge(&graphs.changed, adapter.rank, adapter.scale());
-                Some(open(&graph, "the merge graph")?)
+                Some(open(&graph, "merge")?)
             }
             _ => None,
         };
         let programs = Programs {
-            forward: open(&graphs.halves.forward, "the forward graph")?,
-            backward: open(&graphs.halves.backward, "the backward graph")?,
-            loss: open(&graphs.loss, "the loss graph")?,
-            update: open(&graphs.update, "the update graph")?,
+            forward: open(&graphs.halves.forward, "forward")?,
+            backward: open(&graphs.halves.backward, "backward")?,
+            loss: open(&graphs.loss, "loss")?,
+            update: open(&graphs.update, "update")?,
             merge,
         };
         let run = |source| StepError::Run { graph: "setup", source };

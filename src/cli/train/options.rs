@@ -211,6 +211,8 @@ impl TrainingOptions {
             },
             threads: model.threads,
             device: model.device,
+            precision: model.precision,
+            profile: None,
             chunk_tokens: self.chunk_tokens,
             kept_tokens: self.kept_tokens,
         }

@@ -2,12 +2,14 @@
 //!
 //! Invariant: settings that [`check`] lets through make graphs.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::StepError;
 use crate::encoder::Device;
 use crate::graph::{AdamW, BertConfig, ContrastiveLoss, Distillation, Fed};
-use crate::model::Adapter;
+use crate::model::{Adapter, Precision};
 
 /// Which weights are trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +42,13 @@ pub struct StepConfig {
     pub threads: usize,
     /// Where the graphs run.
     pub device: Device,
+    /// Whether a CUDA device may round what it multiplies ([`Precision::Tf32`]); all else is in f32. Default:
+    /// [`Precision::F32`].
+    pub precision: Precision,
+    /// Where ONNX Runtime writes which operator ran where and for how long, as JSON, when the step is dropped: a file a
+    /// graph, with `-forward`, `-loss`, `-backward`, `-update` or `-merge`, a date and `.json` behind the name. Default:
+    /// nowhere.
+    pub profile: Option<PathBuf>,
     /// Most tokens that are encoded together, padding included. Default: 1,024.
     pub chunk_tokens: usize,
     /// For how many tokens what backward reads is kept; the rest is made again. Default: 16,384.
@@ -57,9 +66,20 @@ impl Default for StepConfig {
             optimizer: AdamW::default(),
             threads: 0,
             device: Device::default(),
+            precision: Precision::F32,
+            profile: None,
             chunk_tokens: 1024,
             kept_tokens: 16_384,
         }
+    }
+}
+
+impl StepConfig {
+    /// Where the profile of one graph goes.
+    pub(super) fn profile_of(&self, part: &str) -> Option<PathBuf> {
+        let mut file = self.profile.clone()?.into_os_string();
+        file.push(format!("-{part}"));
+        Some(file.into())
     }
 }
 
@@ -76,6 +96,9 @@ pub(super) fn check(config: &StepConfig, bert: &BertConfig) -> Result<(), StepEr
     let decay = config.optimizer.weight_decay;
     if !(decay >= 0.0 && decay.is_finite()) {
         return fail(format!("weight decay must be at least 0, got {decay}"));
+    }
+    if !matches!(config.precision, Precision::F32 | Precision::Tf32) {
+        return fail(format!("training runs in f32 or tf32, not in {}", config.precision));
     }
     if config.chunk_tokens == 0 {
         return fail("chunk_tokens must be at least 1, got 0".to_owned());

@@ -5,7 +5,7 @@
 //! than rows from each other, and a row is an entrance to its own neighbourhood.
 
 use super::plan::{Effort, real};
-use super::{Accept, AnnError, RowsView, exact};
+use super::{Accept, AnnError, Neighbour, RowsView, exact};
 
 /// How many rows stand in for queries.
 const QUERIES: u32 = 64;
@@ -34,9 +34,11 @@ pub(super) fn calibrate(
         let far = row.wrapping_add(rows.rows() / 2).wrapping_add(7) % rows.rows();
         rows.copy_row(far, &mut other);
         query.iter_mut().zip(&other).for_each(|(x, y)| *x = (1.0 - ASIDE) * *x + ASIDE * y);
-        let truth = exact::search(rows, &query, 100, &Accept::All)?;
-        queries.push((query.clone(), truth));
+        queries.push(query.clone());
     }
+    let of_each: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
+    let truth = exact::search_batch(rows, &of_each, 100, &Accept::All)?;
+    let queries: Vec<(Vec<f32>, Vec<Neighbour>)> = queries.into_iter().zip(truth).collect();
     let mut least = |k: usize| -> Result<usize, AnnError> {
         for effort in ladder {
             let mut share = 0.0;

@@ -82,15 +82,32 @@ pub(super) fn search(
     Ok(search_batch(rows, &[query], k, accept)?.concat())
 }
 
-/// The same for several queries: each row is read once for many of them.
+/// The same for several queries.
 pub(super) fn search_batch(
     rows: &RowsView,
     queries: &[&[f32]],
     k: usize,
     accept: &Accept,
 ) -> Result<Vec<Vec<Neighbour>>, AnnError> {
+    for query in queries {
+        check_row(rows.dim(), query).map_err(|source| AnnError::Query { source })?;
+    }
+    let k = k.min(accept.count(rows.rows()) as usize);
+    #[cfg(feature = "faiss")]
+    if super::blocks::pays(queries.len(), k) {
+        return super::blocks::search_batch(rows, queries, k, accept);
+    }
+    by_rows(rows, queries, k, accept)
+}
+
+/// Row by row: each is read once for many queries. At least `k` rows pass.
+pub(super) fn by_rows(
+    rows: &RowsView,
+    queries: &[&[f32]],
+    k: usize,
+    accept: &Accept,
+) -> Result<Vec<Vec<Neighbour>>, AnnError> {
     let count = rows.rows();
-    let k = k.min(accept.count(count) as usize);
     let mut found = Vec::with_capacity(queries.len());
     for queries in queries.chunks(TOGETHER) {
         found.extend(match accept.rows() {

@@ -14,12 +14,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
+use super::blocks::{self, Behind, SPARE};
 use super::ffi::gpu::{Card, CardIndex, MOST, Purpose};
-use super::kernel::{dot, inverse_norm};
+use super::kernel::inverse_norm;
 use super::plan::{Effort, real};
 use super::{
-    Accept, AnnError, AnnIndex, AnnParts, GpuError, Neighbour, RowsView, SearchParams, exact,
-    factory, graph, lists,
+    Accept, AnnError, AnnIndex, AnnParts, GpuError, Neighbour, RowsView, SearchParams, factory,
+    graph, lists,
 };
 use crate::element::Element;
 use crate::vector::{Metric, check_row};
@@ -29,9 +30,6 @@ const BATCH: u32 = 32_768;
 
 /// Rows that codes are made for, at most, to be measured by.
 const SAMPLE: u32 = 100_000;
-
-/// Candidates beside those wanted, among which the worst is most often worse than all wanted.
-const SPARE: usize = 16;
 
 /// Queries that are searched for at once: the answers of each take up to 24 KiB.
 const TOGETHER: usize = 4096;
@@ -324,34 +322,14 @@ impl OnCard {
         let all = self.rows.rows();
         let given = rows.iter().filter_map(|row| u32::try_from(*row).ok()).filter(|row| *row < all);
         let passing = given.filter(|row| accept.rows().is_none_or(|set| set.contains(*row)));
-        let best = exact::best_of(&self.rows, query, wanted, passing)?;
-        let enough = match (self.way, best.last(), distances.last()) {
-            _ if best.len() < wanted => false,
-            (Way::Lists { .. }, ..) => true,
-            (Way::All, Some(worst), Some(last)) => {
-                rows.len() == all as usize
-                    || f64::from(worst.score) > self.most_behind(query, *last)
+        let behind = match (self.way, distances.last()) {
+            (Way::All, Some(last)) if rows.len() < all as usize => {
+                Some(Behind { last: *last, longest: self.longest })
             }
-            (Way::All, ..) => false,
+            _ => None,
         };
-        Ok(enough.then_some(best))
-    }
-
-    /// The greatest score that a row may have of which FAISS says that it is no nearer than this.
-    fn most_behind(&self, query: &[f32], last: f32) -> f64 {
-        // Rounding in sums of so many products, on both sides (Higham, "Accuracy and Stability of Numerical
-        // Algorithms", 3.1), and that of the score.
-        let rounding = 2.0 * real(self.rows.dim().get() + SPARE) * f64::from(f32::EPSILON);
-        let last = f64::from(last);
-        let length = f64::from(dot(query, query)).sqrt();
-        match self.rows.metric() {
-            Metric::Cosine => last / length + rounding,
-            Metric::Dot => last + rounding * length * self.longest,
-            Metric::L2 => {
-                let nearest = last - 4.0 * rounding * (length + self.longest).powi(2);
-                1.0 / (1.0 + nearest.max(0.0)) + rounding
-            }
-        }
+        let best = blocks::best_of(&self.rows, query, wanted, passing, behind)?;
+        Ok(best.filter(|best| best.len() == wanted))
     }
 }
 
@@ -363,14 +341,14 @@ impl fmt::Debug for OnCard {
 
 /// Copies all rows, and says how long the longest is.
 fn add_all(index: &mut CardIndex, rows: &RowsView) -> Result<f64, AnnError> {
-    let mut longest = 0.0_f32;
+    let mut longest = 0.0_f64;
     for first in (0..rows.rows()).step_by(BATCH as usize) {
         let batch = lists::floats(rows, first..rows.rows().min(first.saturating_add(BATCH)));
-        let squares = batch.chunks_exact(rows.dim().get()).map(|row| dot(row, row));
-        longest = squares.fold(longest, f32::max);
+        let lengths = batch.chunks_exact(rows.dim().get()).map(blocks::length_of);
+        longest = lengths.fold(longest, f64::max);
         index.add(&batch)?;
     }
-    Ok(f64::from(longest).sqrt())
+    Ok(longest)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tantivy::{TantivyDocument, Term};
 
 use super::*;
 use crate::ann::{
-    AnnBackend, AnnSink, BuildJob, Exact, Factory, Graph, Lists, RowSet, conformance,
+    AnnBackend, AnnSink, BuildJob, Exact, Factory, Graph, Lists, RowSet, conformance, exact,
 };
 use crate::{
     AnnRecipe, DenseDocument, DenseIndex, DenseOptions, DenseSchemaBuilder, Dim, KnnQuery, Vectors,
@@ -156,9 +156,9 @@ fn a_card_builds_the_lists_that_the_processor_does() {
 
 #[test]
 fn indexes_of_faiss_are_built_on_a_card_or_where_it_has_none_of_their_kind_by_the_processor() {
-    for description in ["IVF8,PQ6", "IVF8,SQ8", "IVF8,Flat", "PCA8,IVF4,SQ8", "HNSW8", "Flat"] {
+    for description in ["IVF8,PQ6x4", "IVF8,SQ8", "IVF8,Flat", "PCA8,IVF4,SQ8", "HNSW8", "Flat"] {
         for metric in [Metric::Cosine, Metric::L2] {
-            let rows = rows(3000, 24, metric);
+            let rows = rows(1000, 24, metric);
             let backend = Factory::new(description, rows.dim(), metric).unwrap();
             let built = |backend: Factory| {
                 let mut parts = AnnParts::default();
@@ -271,7 +271,7 @@ fn index_of(
 
 #[test]
 fn an_index_searches_for_batches_on_its_card_as_the_processor_does() {
-    for recipe in ["exact", "hnsw(8,20)", "ivf(16)", "factory(IVF16,PQ8)"] {
+    for recipe in ["exact", "hnsw(8,20)", "ivf(16)", "factory(IVF16,PQ8x4)"] {
         let searched = |gpu: Option<Gpu>| {
             let (index, dense, kind) = index_of(recipe, gpu);
             let reader = index.manual_reader().unwrap();

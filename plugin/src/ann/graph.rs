@@ -163,7 +163,7 @@ impl AnnIndex for GraphIndex {
         match accept.rows() {
             Some(set) => {
                 let among = set.iter().take_while(|row| *row < rows).collect();
-                scan::best_of(&self.rows, &self.rows, query, wanted, among)
+                scan::best_of(&self.rows, &self.rows, query, wanted, wanted, among)
             }
             None => exact::search(&self.rows, query, k, accept),
         }

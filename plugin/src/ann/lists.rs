@@ -12,7 +12,7 @@ use super::ffi::gpu::CardIndex;
 use super::plan::Effort;
 use super::{
     Accept, AnnBackend, AnnError, AnnIndex, AnnParts, AnnSink, BuildJob, Floats, Gpu, Neighbour,
-    RowsView, SearchParams, calibrate, codes, exact, ffi, gpu, graph,
+    RowsView, SearchParams, calibrate, codes, exact, ffi, gpu, graph, scan,
 };
 use crate::element::Element;
 use crate::vector::{Metric, check_row};
@@ -107,8 +107,9 @@ impl AnnBackend for Lists {
         let bytes = |numbers: &mut dyn Iterator<Item = u32>| -> OwnedBytes {
             OwnedBytes::new(numbers.flat_map(u32::to_le_bytes).collect::<Vec<u8>>())
         };
+        let bytes_of_centroids: Vec<u8> = centroids.iter().flat_map(|x| x.to_le_bytes()).collect();
         let index = ListsIndex {
-            centroids: centroids.iter().copied().collect(),
+            centroids: rows_of(OwnedBytes::new(bytes_of_centroids), rows).ok_or_else(missing)?,
             ends: bytes(&mut ends.into_iter()),
             order: bytes(&mut of_list.iter().flatten().copied()),
             walked: copy.clone().unwrap_or_else(|| rows.clone()),
@@ -118,15 +119,14 @@ impl AnnBackend for Lists {
         };
         let effort = calibrate::calibrate(rows, &LADDER, |query, k, probes| {
             let params = SearchParams { nprobe: Some(probes), ..SearchParams::default() };
-            let found = index.read(query, k, &Accept::All, rows.rows() as usize, &params)?;
-            Ok(found.into_iter().map(|n| n.row).collect())
+            let found = index.read(&[query], k.min(rows.rows() as usize), &Accept::All, &params)?;
+            Ok(found.concat().into_iter().map(|n| n.row).collect())
         })?;
         out.fact("probe_10", effort.for_10 as u64);
         out.fact("probe_100", effort.for_100 as u64);
         let mut write = || {
-            out.section("centroids", &mut |out| {
-                centroids.iter().try_for_each(|x| out.write_all(&x.to_le_bytes()))
-            })?;
+            let bytes_of_centroids = index.centroids.bytes_of(0..index.centroids.rows());
+            out.section("centroids", &mut |out| out.write_all(bytes_of_centroids))?;
             out.section("ends", &mut |out| out.write_all(&index.ends))?;
             out.section("rows", &mut |out| out.write_all(&index.order))?;
             copy.as_ref().map_or(Ok(()), |copy| codes::write(copy, out))
@@ -136,9 +136,9 @@ impl AnnBackend for Lists {
 
     fn open(&self, parts: &AnnParts, rows: RowsView) -> Result<Box<dyn AnnIndex>, AnnError> {
         let wrong = |what| AnnError::Parts { backend: NAME, what };
-        let missing = || wrong("a part is missing");
+        let centroids = parts.bytes("centroids").ok_or_else(missing)?;
         let index = ListsIndex {
-            centroids: Floats::new(parts.bytes("centroids").ok_or_else(missing)?),
+            centroids: rows_of(centroids, &rows).ok_or_else(missing)?,
             ends: parts.bytes("ends").ok_or_else(missing)?,
             order: parts.bytes("rows").ok_or_else(missing)?,
             walked: codes::read(parts, &rows).ok_or(wrong("its codes are of other rows"))?,
@@ -193,9 +193,18 @@ pub(super) fn floats(rows: &RowsView, among: impl Iterator<Item = u32>) -> Vec<f
     flat
 }
 
+fn missing() -> AnnError {
+    AnnError::Parts { backend: NAME, what: "a part is missing" }
+}
+
+/// Centroids as rows that are compared like those around them; of a cosine they have length 1.
+fn rows_of(centroids: OwnedBytes, rows: &RowsView) -> Option<RowsView> {
+    RowsView::new(centroids, Element::F32, rows.dim(), rows.metric(), None, None)
+}
+
 #[derive(Debug)]
 struct ListsIndex {
-    centroids: Floats,
+    centroids: RowsView,
     ends: OwnedBytes,
     order: OwnedBytes,
     rows: RowsView,
@@ -218,11 +227,14 @@ impl ListsIndex {
     fn check(&self) -> Result<(), &'static str> {
         let (ends, order, rows) = (self.ends(), self.order(), self.rows.rows());
         let whole = ends.len() * 4 == self.ends.len() && order.len() * 4 == self.order.len();
-        let numbers = self.centroids.as_slice();
-        if !whole || ends.is_empty() || numbers.len() != ends.len() * self.rows.dim().get() {
+        if !whole || ends.is_empty() || self.centroids.rows() as usize != ends.len() {
             return Err("centroids and lists do not fit each other");
         }
-        if numbers.iter().any(|x| !x.is_finite()) {
+        let mut finite = true;
+        self.centroids.for_each(0..self.centroids.rows(), |_, centroid| {
+            finite &= centroid.iter().all(|x| x.is_finite())
+        });
+        if !finite {
             return Err("a centroid is not finite");
         }
         let ascending = ends.windows(2).all(|pair| pair[0].get() <= pair[1].get());
@@ -242,55 +254,56 @@ impl ListsIndex {
         Ok(())
     }
 
-    /// The lists, nearest first.
-    fn nearest(&self, query: &[f32]) -> Vec<u32> {
-        let dim = self.rows.dim().get();
-        let scorer = super::kernel::Scorer::new(query, self.rows.metric());
-        let mut lists: Vec<(f32, u32)> = (0u32..)
-            .zip(self.centroids.as_slice().chunks_exact(dim))
-            .map(|(list, centroid)| (scorer.score(centroid, 1.0), list))
-            .collect();
-        lists.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        lists.into_iter().map(|(_, list)| list).collect()
-    }
-
-    /// The best of the rows that pass in the nearest lists, and in as many more as it takes to find
-    /// `k` of them.
+    /// For each query the best of the rows that pass in the nearest lists, and in as many more as it takes
+    /// to find `k` of them. At least `k` pass.
     fn read(
         &self,
-        query: &[f32],
+        queries: &[&[f32]],
         k: usize,
         accept: &Accept,
-        passing: usize,
+        params: &SearchParams,
+    ) -> Result<Vec<Vec<Neighbour>>, AnnError> {
+        let probes = params.nprobe.unwrap_or_else(|| self.effort.of(k)).max(1);
+        let nearest = exact::search_batch(&self.centroids, queries, probes, &Accept::All)?;
+        let of_each = queries.iter().zip(nearest);
+        of_each
+            .map(|(query, nearest)| self.read_lists(query, &nearest, k, accept, params))
+            .collect()
+    }
+
+    fn read_lists(
+        &self,
+        query: &[f32],
+        nearest: &[Neighbour],
+        k: usize,
+        accept: &Accept,
         params: &SearchParams,
     ) -> Result<Vec<Neighbour>, AnnError> {
-        let wanted = k.min(passing);
-        let candidates = if self.coded {
-            wanted.saturating_mul(params.rescore.unwrap_or(RESCORE).max(1)).min(passing)
-        } else {
-            wanted
-        };
-        let probes = params.nprobe.unwrap_or_else(|| self.effort.of(wanted)).max(1);
-        let (ends, order) = (self.ends(), self.order());
-        let mut among: Vec<u32> = Vec::new();
-        for (probed, list) in self.nearest(query).into_iter().enumerate() {
-            if probed >= probes && among.len() >= candidates {
-                break;
-            }
-            let list = list as usize;
-            let start = list.checked_sub(1).map_or(0, |before| ends[before].get());
-            let of_list =
-                order[start as usize..ends[list].get() as usize].iter().map(|row| row.get());
-            match accept.rows() {
-                None => among.extend(of_list),
-                Some(set) => among.extend(of_list.filter(|row| set.contains(*row))),
+        let candidates =
+            if self.coded { k.saturating_mul(params.rescore.unwrap_or(RESCORE).max(1)) } else { k };
+        let mut among = Vec::new();
+        nearest.iter().for_each(|list| self.pass(list.row, accept, &mut among));
+        if among.len() < candidates && nearest.len() < self.centroids.rows() as usize {
+            let all = exact::search(&self.centroids, query, usize::MAX, &Accept::All)?;
+            for list in &all[nearest.len()..] {
+                if among.len() >= candidates {
+                    break;
+                }
+                self.pass(list.row, accept, &mut among);
             }
         }
-        let found = exact::best_of(&self.walked, query, candidates, among.into_iter())?;
-        if !self.coded {
-            return Ok(found);
+        scan::best_of(&self.rows, &self.walked, query, k, candidates, among)
+    }
+
+    /// Adds the rows of a list that pass.
+    fn pass(&self, list: u32, accept: &Accept, among: &mut Vec<u32>) {
+        let (ends, order, list) = (self.ends(), self.order(), list as usize);
+        let start = list.checked_sub(1).map_or(0, |before| ends[before].get());
+        let of_list = order[start as usize..ends[list].get() as usize].iter().map(|row| row.get());
+        match accept.rows() {
+            None => among.extend(of_list),
+            Some(set) => among.extend(of_list.filter(|row| set.contains(*row))),
         }
-        exact::best_of(&self.rows, query, wanted, found.into_iter().map(|n| n.row))
     }
 }
 
@@ -302,12 +315,25 @@ impl AnnIndex for ListsIndex {
         accept: &Accept,
         params: &SearchParams,
     ) -> Result<Vec<Neighbour>, AnnError> {
-        check_row(self.rows.dim(), query).map_err(|source| AnnError::Query { source })?;
+        Ok(self.search_batch(&[query], k, accept, params)?.concat())
+    }
+
+    /// The lists are found for all queries together.
+    fn search_batch(
+        &self,
+        queries: &[&[f32]],
+        k: usize,
+        accept: &Accept,
+        params: &SearchParams,
+    ) -> Result<Vec<Vec<Neighbour>>, AnnError> {
+        for query in queries {
+            check_row(self.rows.dim(), query).map_err(|source| AnnError::Query { source })?;
+        }
         let passing = accept.count(self.rows.rows()) as usize;
         if passing <= super::FEWEST as usize {
-            return exact::search(&self.rows, query, k, accept);
+            return exact::search_batch(&self.rows, queries, k, accept);
         }
-        self.read(query, k, accept, passing, params)
+        self.read(queries, k.min(passing), accept, params)
     }
 }
 

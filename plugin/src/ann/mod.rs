@@ -5,6 +5,8 @@
 
 mod accept;
 #[cfg(feature = "faiss")]
+mod blocks;
+#[cfg(feature = "faiss")]
 mod calibrate;
 #[cfg(feature = "faiss")]
 mod codes;

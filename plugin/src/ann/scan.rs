@@ -1,21 +1,24 @@
 //! Some rows compared by FAISS's kernels, which know this processor, and scored by ours, so that a score
 //! is the same whichever way a row was found.
 
-use super::{AnnError, Neighbour, RowsView, exact, ffi};
+use super::{AnnError, Neighbour, RowsView, exact, ffi, graph};
 
 /// Rows scored beside those wanted: where two are as near, the kernels may round differently.
 const SPARE: usize = 8;
 
-/// The best `k` of some rows, each of which comes once. `walked` are the rows, or codes of them.
+/// The best `k` of some rows, each of which comes once. `walked` are the rows, or codes of them, by which
+/// so many `candidates` are chosen.
 pub(super) fn best_of(
     rows: &RowsView,
     walked: &RowsView,
     query: &[f32],
     k: usize,
+    candidates: usize,
     among: Vec<u32>,
 ) -> Result<Vec<Neighbour>, AnnError> {
-    let wanted = k.saturating_add(SPARE);
-    if among.len() <= wanted || k == 0 {
+    let wanted = candidates.saturating_add(SPARE);
+    // A query whose products do not fit has no nearest by FAISS's kernels.
+    if among.len() <= wanted || k == 0 || !graph::fits(query) {
         return exact::best_of(rows, query, k, among.into_iter());
     }
     let distances = ffi::scan(walked, query, &among)?;

@@ -122,6 +122,18 @@ unsafe extern "C" {
         distances: *mut f32,
         error: ErrorText,
     ) -> c_int;
+    fn td_knn(
+        dim: u32,
+        asked: u64,
+        queries: *const f32,
+        count: u64,
+        rows: *const f32,
+        metric: u8,
+        k: usize,
+        distances: *mut f32,
+        ids: *mut i64,
+        error: ErrorText,
+    ) -> c_int;
     fn td_kmeans(
         dim: u32,
         count: u64,
@@ -535,6 +547,41 @@ pub(super) fn scan(rows: &RowsView, query: &[f32], ids: &[u32]) -> Result<Vec<f3
     })
     .map_err(failed)?;
     Ok(distances)
+}
+
+/// The `k` nearest of rows of floats to each query, nearest first, as products or squared distances; at least
+/// `k` rows are there. On this thread alone.
+pub(super) fn nearest(
+    dim: Dim,
+    metric: Metric,
+    queries: &[f32],
+    rows: &[f32],
+    k: usize,
+) -> Result<(Vec<f32>, Vec<i64>), AnnError> {
+    let (asked, count) = (queries.len() / dim.get(), rows.len() / dim.get());
+    let (mut distances, mut ids) = (vec![0.0; asked * k], vec![-1; asked * k]);
+    if asked == 0 || k == 0 || k > count {
+        return Ok((distances, ids));
+    }
+    call(|error| {
+        // SAFETY: whole queries and whole rows are there, and room for `k` answers to each query.
+        unsafe {
+            td_knn(
+                u32::try_from(dim.get()).expect("a dim has 16 bits"),
+                asked as u64,
+                queries.as_ptr(),
+                count as u64,
+                rows.as_ptr(),
+                metric_code(metric),
+                k,
+                distances.as_mut_ptr(),
+                ids.as_mut_ptr(),
+                error,
+            )
+        }
+    })
+    .map_err(failed)?;
+    Ok((distances, ids))
 }
 
 /// Centroids of rows of floats.

@@ -702,6 +702,20 @@ int td_scan(const TdRows* rows, const float* query, const uint32_t* ids, size_t 
     });
 }
 
+/// The nearest of some rows of floats to each query, nearest first, as products or squared distances.
+int td_knn(
+        uint32_t dim, uint64_t asked, const float* queries, uint64_t count, const float* rows, uint8_t metric, size_t k,
+        float* distances, int64_t* ids, TdError error) {
+    return guarded(error, [&] {
+        Threads one(1);
+        if (metric == METRIC_SQUARED) {
+            faiss::knn_L2sqr(queries, rows, dim, asked, count, k, distances, ids);
+        } else {
+            faiss::knn_inner_product(queries, rows, dim, asked, count, k, distances, ids);
+        }
+    });
+}
+
 /// Centroids of rows of floats, by k-means; of length 1 for a cosine.
 int td_kmeans(
         uint32_t dim, uint64_t count, const float* rows, uint64_t lists, uint8_t metric, int threads,

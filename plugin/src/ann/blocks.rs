@@ -165,10 +165,9 @@ pub(super) fn best_of(
     among: impl Iterator<Item = u32>,
     behind: Option<Behind>,
 ) -> Result<Option<Vec<Neighbour>>, AnnError> {
-    // Products with numbers that are too large or too small have no digits.
-    if behind.is_some()
-        && inverse_norm(query).partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater)
-    {
+    // Products with numbers that are too large or too small have no digits: then this is NaN, or 0.
+    let plain = inverse_norm(query) > 0.0;
+    if behind.is_some() && !plain {
         return Ok(None);
     }
     let best = exact::best_of(rows, query, k, among)?;

@@ -232,7 +232,7 @@ impl ListsIndex {
         }
         let mut finite = true;
         self.centroids.for_each(0..self.centroids.rows(), |_, centroid| {
-            finite &= centroid.iter().all(|x| x.is_finite())
+            finite &= centroid.iter().all(|x| x.is_finite());
         });
         if !finite {
             return Err("a centroid is not finite");
@@ -282,7 +282,9 @@ impl ListsIndex {
         let candidates =
             if self.coded { k.saturating_mul(params.rescore.unwrap_or(RESCORE).max(1)) } else { k };
         let mut among = Vec::new();
-        nearest.iter().for_each(|list| self.pass(list.row, accept, &mut among));
+        for list in nearest {
+            self.pass(list.row, accept, &mut among);
+        }
         if among.len() < candidates && nearest.len() < self.centroids.rows() as usize {
             let all = exact::search(&self.centroids, query, usize::MAX, &Accept::All)?;
             for list in &all[nearest.len()..] {

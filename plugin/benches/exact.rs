@@ -1,5 +1,6 @@
 //! Exact search against ndarray's matrix-vector product over the same rows: 20,000 × 384, one
-//! thread. Prints divan's table, then the ratio of medians over alternating runs.
+//! thread. Prints divan's table, then the ratio of medians over alternating runs. With the feature `faiss`
+//! many queries together are compared by blocks.
 #![expect(clippy::print_stdout, reason = "a bench prints its numbers")]
 
 use std::hint::black_box;
@@ -87,6 +88,19 @@ fn search(index: &dyn AnnIndex) {
     );
 }
 
+/// The same for so many queries, one by one or together.
+fn search_many(queries: usize, together: bool) {
+    let query = SETUP.query.as_slice().expect("a standard layout");
+    if together {
+        let queries = vec![query; queries];
+        let params = SearchParams::default();
+        let found = SETUP.cosine.search_batch(black_box(&queries), 10, &Accept::All, &params);
+        black_box(found.expect("a search"));
+    } else {
+        (0..queries).for_each(|_| search(&*SETUP.cosine));
+    }
+}
+
 fn whole_search() {
     let query = KnnQuery::new(SETUP.field, SETUP.query.to_vec(), 10);
     let top = TopDocs::with_limit(10).order_by_score();
@@ -120,11 +134,15 @@ fn main() {
         work();
         start.elapsed()
     };
-    let works: [(&str, &dyn Fn()); 4] = [
+    let works: [(&str, &dyn Fn()); 8] = [
         ("ndarray's product", &product),
         ("exact, cosine", &|| search(&*SETUP.cosine)),
         ("exact, dot", &|| search(&*SETUP.dot)),
         ("a whole search of Tantivy's", &whole_search),
+        ("8 queries one by one", &|| search_many(8, false)),
+        ("8 queries together", &|| search_many(8, true)),
+        ("64 queries one by one", &|| search_many(64, false)),
+        ("64 queries together", &|| search_many(64, true)),
     ];
     let mut times = works.map(|_| Vec::with_capacity(ROUNDS));
     for (_, work) in &works {

@@ -8,6 +8,7 @@
 //! Left out on purpose: unloading. CUDA and OpenMP keep threads that run the library's code.
 
 use std::cell::RefCell;
+use std::error::Error;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::path::Path;
@@ -224,7 +225,12 @@ impl Card {
         // SAFETY: the library's initialisers are those of FAISS, CUDA and OpenBLAS, which expect to be
         // run like this.
         let loaded = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
-        let loaded = loaded.map_err(|error| fail(error.to_string()))?;
+        // What the system's loader says is behind that it failed.
+        let said = |error: libloading::Error| match error.source() {
+            Some(source) => source.to_string(),
+            None => error.to_string(),
+        };
+        let loaded = loaded.map_err(|error| fail(said(error)))?;
         let faiss = Functions::of(&loaded).map_err(fail)?;
         // It stays loaded for the process's life.
         let _ = loaded.into_raw();

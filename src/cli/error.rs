@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use dense_indexer::IndexError;
-use dense_plugin::OpenError;
+use dense_plugin::{GpuError, OpenError};
 use tantivy::TantivyError;
 
 use super::ui::Ui;
@@ -16,6 +16,10 @@ use crate::means::MeansError;
 
 /// What to type where no index is.
 const INDEX: &str = "`tdense index DIR SOURCE...` makes an index in a new folder";
+
+/// What to do without FAISS on a card.
+const CARD: &str = "without --faiss-gpu and TDENSE_FAISS_GPU, or with `--device cpu`, the processor's cores do it; \
+                    docs/gpu.md says what FAISS on a card needs";
 
 /// What to type where another encoder is needed.
 const MODEL: &str =
@@ -121,6 +125,9 @@ fn hint(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     #[cfg(feature = "onnx")]
     if cause.is::<crate::model::OpenError>() {
         return Some(GET);
+    }
+    if cause.is::<GpuError>() {
+        return Some(CARD);
     }
     if let Some(MeansError::OtherEncoder { .. } | MeansError::Dim { .. }) = cause.downcast_ref() {
         return Some(MEANS);

@@ -34,7 +34,7 @@ fn library() -> PathBuf {
     let faiss = env!("FAISS_ROOT");
     let exports = folder.join("pretend.exports");
     std::fs::write(&exports, "{ global: faiss_*; local: *; };").unwrap();
-    let unfinished = library.with_extension("unfinished");
+    let unfinished = library.with_extension(std::process::id().to_string());
     let linked = Command::new("c++")
         .args(["-std=c++17", "-O1", "-fPIC", "-fopenmp", "-shared"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ann/ffi/pretend_gpu.cpp"))
@@ -182,6 +182,16 @@ fn indexes_of_faiss_are_built_on_a_card_or_where_it_has_none_of_their_kind_by_th
             assert!(right >= 3, "{description} {metric:?}: {found:?} {truth:?}");
         }
     }
+}
+
+#[test]
+fn a_product_quantizer_of_many_parts_is_built_on_a_card() {
+    let rows = rows(600, 128, Metric::L2);
+    let mut index = CardIndex::make(&gpu().card, rows.dim(), Metric::L2, "IVF4,PQ64x4").unwrap();
+    let numbers = lists::floats(&rows, 0..600);
+    index.train(&numbers).unwrap();
+    index.add(&numbers).unwrap();
+    assert!(!index.bytes().unwrap().is_empty());
 }
 
 #[test]

@@ -75,7 +75,10 @@ functions! {
     cards = "get_num_gpus": fn(*mut c_int) -> c_int;
     resources_new = "StandardGpuResources_new": fn(*mut Raw) -> c_int;
     resources_free = "StandardGpuResources_free": fn(Raw);
-    to_card = "index_cpu_to_gpu": fn(Raw, c_int, Raw, *mut Raw) -> c_int;
+    options_new = "GpuClonerOptions_new": fn(*mut Raw) -> c_int;
+    options_f16 = "GpuClonerOptions_set_useFloat16": fn(Raw, c_int);
+    options_free = "GpuClonerOptions_free": fn(Raw);
+    to_card = "index_cpu_to_gpu_with_options": fn(Raw, c_int, Raw, Raw, *mut Raw) -> c_int;
     to_processor = "index_gpu_to_cpu": fn(Raw, *mut Raw) -> c_int;
     factory = "index_factory": fn(*mut Raw, c_int, *const c_char, c_int) -> c_int;
     free = "Index_free": fn(Raw);
@@ -323,9 +326,18 @@ impl Card {
     /// A copy on the card.
     fn on_card(&self, resources: &Resources, index: &Made) -> Result<Made, FaissError> {
         let faiss = &self.faiss;
-        // SAFETY: the resources' lock is held, and the index is whole; a pointer to a copy is written.
-        let make =
-            |out| unsafe { (faiss.to_card)(resources.0.raw(), self.device, index.raw(), out) };
+        // SAFETY: a pointer to what it made is written.
+        let options = faiss.made(faiss.options_free, |out| unsafe { (faiss.options_new)(out) })?;
+        // Of product quantizers with more than 48 parts, a card has no room for tables of f32. Rows that lie
+        // in no lists would become f16 by it, and must not.
+        let half_tables = c_int::from(faiss.count_of_lists(index) > 0);
+        // SAFETY: the options are whole.
+        unsafe { (faiss.options_f16)(options.raw(), half_tables) };
+        let provider = resources.0.raw();
+        // SAFETY: the resources' lock is held, index and options are whole; a pointer to a copy is written.
+        let make = |out| unsafe {
+            (faiss.to_card)(provider, self.device, index.raw(), options.raw(), out)
+        };
         faiss.made(faiss.free, make)
     }
 }
@@ -569,7 +581,7 @@ impl CardIndex {
             // SAFETY: a pointer to what it made is written.
             let make = |out| unsafe { (faiss.writer_new)(out, write_bytes) };
             let writer = faiss.made(faiss.writer_free, make)?;
-            // SAFETY: both are whole, and it calls `write` on this thread.
+            // SAFETY: both are whole, and it calls `write_bytes` on this thread.
             faiss.call(unsafe { (faiss.write)(copy.raw(), writer.raw(), 0) })
         };
         WRITTEN.set(Vec::new());

@@ -114,8 +114,24 @@ void faiss_StandardGpuResources_free(void* resources) {
     delete static_cast<int*>(resources);
 }
 
-int faiss_index_cpu_to_gpu(void*, int, const faiss::Index* index, faiss::Index** out) {
+int faiss_GpuClonerOptions_new(int** out) {
+    *out = new int(0);
+    return 0;
+}
+
+void faiss_GpuClonerOptions_set_useFloat16(int* options, int value) {
+    *options = value;
+}
+
+void faiss_GpuClonerOptions_free(int* options) {
+    delete options;
+}
+
+int faiss_index_cpu_to_gpu_with_options(void*, int, const faiss::Index* index, const int* half, faiss::Index** out) {
     return guarded([&] {
+        auto* product = dynamic_cast<const faiss::IndexIVFPQ*>(index);
+        FAISS_THROW_IF_NOT_MSG(!product || *half || product->pq.M <= 48, "tables of f32 have no room");
+        FAISS_THROW_IF_NOT_MSG(!dynamic_cast<const faiss::IndexFlat*>(index) || !*half, "rows would become f16");
         FAISS_THROW_IF_NOT_MSG(is_there(index), "This index type is not implemented on GPU.");
         *out = new OnCard(faiss::clone_index(index));
     });

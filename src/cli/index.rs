@@ -1,8 +1,10 @@
 //! `tdense index`.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -236,13 +238,21 @@ fn indexer(options: &Options, engine: &Engine) -> Indexer {
         title: options.title_field.clone(),
         language: options.lang_field.clone(),
     };
-    let batch = options.commit_every.min(options.model.documents_together(BATCH) as u64);
+    let together = options.model.documents_together(BATCH);
+    let batch = options.commit_every.min(together as u64);
+    // One thread analyses some thousand documents a second: more than a processor encodes, less than a card.
+    let threads = if together > BATCH {
+        thread::available_parallelism().map_or(1, NonZeroUsize::get)
+    } else {
+        1
+    };
     let mut indexer = Indexer::builder(engine.index())
         .read(ReadOptions { fields, ..ReadOptions::default() })
         .on_bad(if options.strict { OnBad::Stop } else { OnBad::Skip })
         .resume(if options.resume { Resume::GoOn } else { Resume::FromStart })
         .batch(usize::try_from(batch).unwrap_or(usize::MAX))
-        .commit_every(options.commit_every);
+        .commit_every(options.commit_every)
+        .threads(threads);
     if let Some(language) = &options.lang {
         indexer = indexer.missing_language(MissingLanguage::Is(language.clone()));
     }

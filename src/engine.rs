@@ -32,6 +32,9 @@ pub use explain::{Place, TermPart, Why};
 /// How many documents of each ranking a hybrid search fuses at least; [`RrfQuery`]'s default.
 const WINDOW: usize = 100;
 
+/// How many vectors it takes for [`search_batch`] to ask a card.
+const FOR_A_CARD: usize = 32;
+
 /// Fewer words do not tell a language: `tides` alone could be of many.
 const LEAST_WORDS: usize = 3;
 
@@ -418,7 +421,8 @@ impl Engine {
         let searcher = self.reader.searcher();
         let asked = self.asked(&searcher, requests)?;
         // A card takes all queries at once, and is no faster for being asked by several threads.
-        let of_card = self.index.gpu().map(|_| meanings(&searcher, &asked)).transpose()?;
+        let card = self.index.gpu().filter(|_| requests.len() >= FOR_A_CARD);
+        let of_card = card.map(|_| meanings(&searcher, &asked)).transpose()?;
         let part = requests.len().div_ceil(threads.get()).max(1);
         let parts = requests.chunks(part).zip(asked.chunks(part)).enumerate();
         let answers = |(number, (requests, asked)): (usize, (&[Request<'_>], &[_]))| {

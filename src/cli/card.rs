@@ -16,6 +16,7 @@ pub(super) struct CardOptions {
 
 /// Which card may be used, as `--device` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "onnx"), expect(dead_code, reason = "no models, no `--device`"))]
 pub(super) enum Wanted {
     /// None.
     No,
@@ -37,7 +38,8 @@ impl From<crate::encoder::Device> for Wanted {
 }
 
 impl CardOptions {
-    /// Lets an index use a card. A library that is named and cannot be loaded is an error in any case.
+    /// Lets an index use a card. A library that is named and cannot be loaded is an error, unless no
+    /// card is wanted.
     pub(super) fn lend(&self, index: &DenseIndex, wanted: Wanted) -> anyhow::Result<()> {
         let Some(library) = self.faiss_gpu.as_deref() else { return Ok(()) };
         let card = match wanted {

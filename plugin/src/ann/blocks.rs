@@ -15,7 +15,7 @@ const FEWEST: usize = 8;
 /// More neighbours than this are not looked for in this way: memory grows with them.
 const MOST: usize = 1024;
 
-/// Rows in a block: 3 MB of dim 384.
+/// Rows in a block, fewer of a greater dim: 3 MB of dim 384.
 const BLOCK: usize = 2048;
 
 /// Queries that are compared with a block at once.
@@ -39,30 +39,39 @@ pub(super) fn search_batch(
     k: usize,
     accept: &Accept,
 ) -> Result<Vec<Vec<Neighbour>>, AnnError> {
+    let passing = accept.count(rows.rows()) as usize;
     let mut found = Vec::with_capacity(queries.len());
     for queries in queries.chunks(TOGETHER) {
         let Some((candidates, longest)) = candidates(rows, queries, k + SPARE, accept)? else {
             found.extend(exact::by_rows(rows, queries, k, accept)?);
             continue;
         };
+        let (mut best, mut unsure) = (Vec::with_capacity(queries.len()), Vec::new());
         for (query, candidates) in queries.iter().zip(candidates) {
-            let last = candidates.last().filter(|_| candidates.len() == k + SPARE);
+            // FAISS leaves out what it has no finite product with.
+            let whole = candidates.len() == passing.min(k + SPARE);
+            let last = candidates.last().filter(|_| candidates.len() < passing);
             let behind = last.map(|(last, _)| Behind { last: *last, longest });
             let among = candidates.iter().map(|(_, row)| *row);
-            let best = best_of(rows, query, k, among, behind)?;
-            found.push(match best {
-                Some(best) => best,
-                None => exact::by_rows(rows, &[query], k, accept)?.concat(),
-            });
+            let of_query = if whole { best_of(rows, query, k, among, behind)? } else { None };
+            if of_query.is_none() {
+                unsure.push(best.len());
+            }
+            best.push(of_query.unwrap_or_default());
         }
+        let of_unsure: Vec<&[f32]> = unsure.iter().map(|at| queries[*at]).collect();
+        for (at, of_query) in unsure.into_iter().zip(exact::by_rows(rows, &of_unsure, k, accept)?) {
+            best[at] = of_query;
+        }
+        found.extend(best);
     }
     Ok(found)
 }
 
-/// For each query the rows that FAISS finds nearest, with what it says of them; and how long the longest row
-/// is. Nothing where a row is too long for products.
+/// For each query rows, with what FAISS says of them; and how long the longest of all rows is.
 type Candidates = (Vec<Vec<(f32, u32)>>, f64);
 
+/// The rows that FAISS finds nearest to each query, nearest first. Nothing where a row is too long for products.
 fn candidates(
     rows: &RowsView,
     queries: &[&[f32]],
@@ -77,8 +86,9 @@ fn candidates(
     let asked = queries.concat();
     let mut kept: Vec<Vec<(f32, u32)>> = vec![Vec::with_capacity(2 * count); queries.len()];
     let mut longest = 0.0_f64;
+    let block = (BLOCK * 384 / rows.dim().get()).clamp(64, BLOCK);
     loop {
-        let block: Vec<u32> = passing.by_ref().take(BLOCK).collect();
+        let block: Vec<u32> = passing.by_ref().take(block).collect();
         if block.is_empty() {
             break;
         }
@@ -196,6 +206,8 @@ mod tests {
             numbers in prop::collection::vec(-2i8..3, 3 * 300),
             asked in prop::collection::vec(-2i8..3, 3 * 12),
             scale in prop::sample::select(vec![1.0_f32, 1e-3, 1e-30, 1e18, 3e37]),
+            asked_scale in prop::sample::select(vec![0.37_f32, 1e-30, 1e30, 1.5e38]),
+            fewer in prop::sample::select(vec![1u32, 20]),
             passing in prop::collection::btree_set(0u32..300, 0..300),
             filtered: bool,
             metric in prop::sample::select(vec![Metric::Cosine, Metric::Dot, Metric::L2]),
@@ -212,11 +224,11 @@ mod tests {
             let vectors = Vectors::from_flat(dim, flat(numbers, scale)).unwrap();
             let rows = RowsView::from_vectors(&vectors, metric, element);
             let accept = if filtered {
-                Accept::Rows(RowSet::from_fn(300, |row| passing.contains(&row)))
+                Accept::Rows(RowSet::from_fn(300, |row| row % fewer == 0 && passing.contains(&row)))
             } else {
                 Accept::All
             };
-            let asked = flat(asked, 0.37);
+            let asked = flat(asked, asked_scale);
             let queries: Vec<&[f32]> = asked.chunks(3).collect();
             let k = k.min(accept.count(300) as usize);
             let found = search_batch(&rows, &queries, k, &accept).unwrap();

@@ -46,7 +46,9 @@ impl Factory {
     /// Where there is a card, and FAISS can build such an index there, it does.
     #[must_use]
     pub fn on(mut self, gpu: Option<&Gpu>) -> Self {
-        self.gpu = gpu.cloned();
+        // FAISS would build there something else of them: it takes the rest of the description for nothing.
+        let is_more = self.description.contains("Dedup") || self.description.contains('+');
+        self.gpu = gpu.filter(|_| !is_more).cloned();
         self
     }
 

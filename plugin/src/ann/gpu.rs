@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -25,7 +26,7 @@ use super::{
 use crate::element::Element;
 use crate::vector::{Metric, check_row};
 
-/// Rows that go to a card at once: 50 MB of dim 384.
+/// Rows that go to a card at once, fewer of a greater dim: 50 MB of dim 384.
 const BATCH: u32 = 32_768;
 
 /// Rows that codes are made for, at most, to be measured by.
@@ -175,6 +176,11 @@ impl OnCard {
         Ok(Some(Self { index, way, rows: rows.clone(), longest: 0.0 }))
     }
 
+    /// Whether a card can be asked for so many of the rows that pass.
+    pub(crate) fn is_for(passing: usize, k: usize) -> bool {
+        passing > super::FEWEST as usize && (1..=MOST - SPARE).contains(&k.min(passing))
+    }
+
     /// The best `k` rows that pass for each query, as [`AnnIndex::search_batch`] has it. What the card
     /// does not answer, `processor`, an index over the same rows, does.
     ///
@@ -222,12 +228,12 @@ impl OnCard {
             width = self.wider(wide);
         }
         let rest: Vec<usize> = (0..queries.len()).filter(|at| answers[*at].is_none()).collect();
-        if !rest.is_empty() {
-            let of_rest: Vec<&[f32]> = rest.iter().map(|at| queries[*at]).collect();
-            let found = processor.search_batch(&of_rest, k, accept, params)?;
-            for (at, found) in rest.into_iter().zip(found) {
-                answers[at] = Some(found);
-            }
+        let of_rest: Vec<&[f32]> = rest.iter().map(|at| queries[*at]).collect();
+        let found = by_threads(of_rest.len(), |part| {
+            processor.search_batch(&of_rest[part], k, accept, params)
+        })?;
+        for (at, found) in rest.into_iter().zip(found) {
+            answers[at] = Some(found);
         }
         Ok(answers.into_iter().flatten().collect())
     }
@@ -279,33 +285,13 @@ impl OnCard {
     ) -> Result<Vec<Option<Vec<Neighbour>>>, AnnError> {
         let k = width.candidates;
         let (distances, rows) = self.index.search(&queries.concat(), k, width.probes)?;
-        let score = |queries: &[&[f32]], distances: &[f32], rows: &[i64]| {
+        by_threads(queries.len(), |part| {
             let of_each = distances.chunks_exact(k).zip(rows.chunks_exact(k));
-            let of_each = queries.iter().zip(of_each);
-            of_each
-                .map(|(query, (distances, rows))| {
-                    self.scored(query, distances, rows, wanted, accept)
-                })
-                .collect::<Result<Vec<_>, AnnError>>()
-        };
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let threads = cores.min(queries.len() / A_THREAD).max(1);
-        let part = queries.len().div_ceil(threads);
-        let score = &score;
-        thread::scope(|scope| {
-            let of_parts = distances.chunks(part * k).zip(rows.chunks(part * k));
-            let workers: Vec<_> = queries
-                .chunks(part)
-                .zip(of_parts)
-                .map(|(queries, (distances, rows))| {
-                    scope.spawn(move || score(queries, distances, rows))
-                })
-                .collect();
-            let done = workers.into_iter().map(|worker| match worker.join() {
-                Ok(scored) => scored,
-                Err(panicked) => std::panic::resume_unwind(panicked),
+            let of_part = queries.iter().zip(of_each).take(part.end).skip(part.start);
+            let scored = of_part.map(|(query, (distances, rows))| {
+                self.scored(query, distances, rows, wanted, accept)
             });
-            Ok(done.collect::<Result<Vec<_>, _>>()?.concat())
+            scored.collect()
         })
     }
 
@@ -339,11 +325,35 @@ impl fmt::Debug for OnCard {
     }
 }
 
+/// What some answer makes of parts of so many queries, by as many threads as are worth it.
+fn by_threads<T: Send>(
+    queries: usize,
+    answer: impl Fn(Range<usize>) -> Result<Vec<T>, AnnError> + Sync,
+) -> Result<Vec<T>, AnnError> {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let part = queries.div_ceil(cores.min(queries / A_THREAD).max(1)).max(1);
+    let answer = &answer;
+    thread::scope(|scope| {
+        let parts = (0..queries).step_by(part).map(|start| start..queries.min(start + part));
+        let workers: Vec<_> = parts.map(|part| scope.spawn(move || answer(part))).collect();
+        let mut answers = Vec::with_capacity(queries);
+        for worker in workers {
+            match worker.join() {
+                Ok(of_part) => answers.extend(of_part?),
+                Err(panicked) => std::panic::resume_unwind(panicked),
+            }
+        }
+        Ok(answers)
+    })
+}
+
 /// Copies all rows, and says how long the longest is.
 fn add_all(index: &mut CardIndex, rows: &RowsView) -> Result<f64, AnnError> {
     let mut longest = 0.0_f64;
-    for first in (0..rows.rows()).step_by(BATCH as usize) {
-        let batch = lists::floats(rows, first..rows.rows().min(first.saturating_add(BATCH)));
+    let dim = u32::try_from(rows.dim().get()).expect("a dim has 16 bits");
+    let batch = (BATCH / dim * 384).clamp(256, BATCH);
+    for first in (0..rows.rows()).step_by(batch as usize) {
+        let batch = lists::floats(rows, first..rows.rows().min(first.saturating_add(batch)));
         let lengths = batch.chunks_exact(rows.dim().get()).map(blocks::length_of);
         longest = lengths.fold(longest, f64::max);
         index.add(&batch)?;

@@ -181,7 +181,7 @@ impl KnnQuery {
 }
 
 /// What each of many queries finds, in their order: the same as if each was searched for alone, and
-/// sooner.
+/// sooner. Where a card is used, that holds for exact searches; by an index it may be others.
 ///
 /// Neighbours in the list that differ in nothing but vectors and thresholds, as
 /// [`KnnQuery::with_vector`] makes them, are searched for together: in each segment their filter is asked

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tantivy::query::Weight;
 use tantivy::{DocId, Score, SegmentReader, TantivyError};
 
-use crate::ann::{Accept, AnnError, Gpu, Neighbour, RowSet, SearchParams};
+use crate::ann::{Accept, AnnError, Gpu, Neighbour, OnCard, RowSet, SearchParams};
 use crate::segment::{Docs, OpenField};
 
 /// What to look for.
@@ -47,8 +47,12 @@ pub(super) fn search(
         Effort::Exact => (field.exact(), SearchParams::default()),
         Effort::Index(params) => (field.index(), params),
     };
-    let exact = target.effort == Effort::Exact;
-    let on_card = target.gpu.and_then(|gpu| field.on_card(gpu, exact));
+    let passing = accept.count(field.rows().rows()) as usize;
+    let gpu = target.gpu.filter(|_| OnCard::is_for(passing, target.k));
+    let on_card = gpu.and_then(|gpu| match target.effort {
+        Effort::Exact => field.rows_on_card(gpu),
+        Effort::Index(_) => field.index_on_card(gpu),
+    });
     best_docs(field, target.vectors, target.k, &accept, |vectors, k, accept| match &on_card {
         Some(card) => card.search_batch(&*index, vectors, k, accept, &params),
         None => index.search_batch(vectors, k, accept, &params),

@@ -419,29 +419,32 @@ impl OpenField {
         index.as_ref().map_or(&self.exact, |open| &open.index).clone()
     }
 
-    /// What finds the nearest of the rows on a card: a copy of the index, or of the rows for an `exact`
-    /// search and where FAISS has no such index there. It is made when it is first asked for, and nothing
-    /// where that failed.
-    pub(crate) fn on_card(&self, gpu: &Gpu, exact: bool) -> Option<Arc<OnCard>> {
-        let made = |copy: Result<Option<OnCard>, AnnError>| match copy {
-            Ok(copy) => copy,
-            Err(error) => {
-                log::warn!("{}: {error}; the processor searches it", file_name(self.segment));
-                None
-            }
-        };
+    /// A copy of the rows on a card. It is made when it is first asked for, and nothing where that failed.
+    pub(crate) fn rows_on_card(&self, gpu: &Gpu) -> Option<Arc<OnCard>> {
+        let mut cards = self.cards.lock().unwrap_or_else(PoisonError::into_inner);
+        cards.rows.or_try(|| self.copied(OnCard::exact(gpu, &self.rows).map(Some)))
+    }
+
+    /// A copy of the index on a card, or of the rows where FAISS has no such index there.
+    pub(crate) fn index_on_card(&self, gpu: &Gpu) -> Option<Arc<OnCard>> {
         // Who waits here waits for the copy that it wants.
         let mut cards = self.cards.lock().unwrap_or_else(PoisonError::into_inner);
         let open = self.index.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let (false, Some(open)) = (exact, open) {
-            let OpenIndex { backend, parts, .. } = open;
-            let of_index = || made(OnCard::index(gpu, &self.rows, &backend, &parts));
+        if let Some(OpenIndex { backend, parts, .. }) = open {
+            let of_index = || self.copied(OnCard::index(gpu, &self.rows, &backend, &parts));
             if let Some(copy) = cards.index.or_try(of_index) {
                 return Some(copy);
             }
         }
-        let of_rows = || made(OnCard::exact(gpu, &self.rows).map(Some));
-        cards.rows.or_try(of_rows)
+        drop(cards);
+        self.rows_on_card(gpu)
+    }
+
+    fn copied(&self, copy: Result<Option<OnCard>, AnnError>) -> Option<OnCard> {
+        copy.unwrap_or_else(|error| {
+            log::warn!("{}: {error}; the processor searches it", file_name(self.segment));
+            None
+        })
     }
 
     /// What compares all rows.

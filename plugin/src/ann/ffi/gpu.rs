@@ -5,6 +5,8 @@
 //! from one to the other. FAISS lets one thread at a time use a card's resources: whatever is kept there is
 //! made, used and freed under their lock.
 //!
+//! More than 500 lines: all that is unsafe of it is to be read in one place.
+//!
 //! Left out on purpose: unloading. CUDA and OpenMP keep threads that run the library's code.
 
 use std::cell::RefCell;
@@ -26,6 +28,9 @@ use crate::vector::{Dim, Metric};
 /// FAISS finds at most so many neighbours, and reads at most so many lists, on a card
 /// (`GPU_MAX_SELECTION_K`).
 pub(in crate::ann) const MOST: usize = 2048;
+
+/// How FAISS's files of lists begin that a card can have: of rows, and of codes by scalar and product quantizers.
+const LISTS: [&[u8; 4]; 3] = [b"IwFl", b"IwSq", b"IwPQ"];
 
 /// Whatever FAISS gives out a pointer to.
 type Raw = *mut c_void;
@@ -475,13 +480,17 @@ impl CardIndex {
         Self::with(card, Purpose::Building, dim, |card| card.described(dim, metric, description))
     }
 
-    /// One that FAISS wrote, of so many rows; none if it has no lists.
+    /// One that FAISS wrote, of so many rows; none if a card has not its like: FAISS would take those that are
+    /// made of lists and of something more (`FlatDedup`, `PQ8+8`) for lists alone.
     pub(in crate::ann) fn open(
         card: &Arc<Card>,
         dim: Dim,
         rows: u32,
         bytes: &[u8],
     ) -> Result<Option<Self>, AnnError> {
+        if !LISTS.iter().any(|kind| bytes.starts_with(*kind)) {
+            return Ok(None);
+        }
         let faiss = &card.faiss;
         let read = || {
             // SAFETY: a pointer to what it made is written.
@@ -502,9 +511,6 @@ impl CardIndex {
             }
         };
         let index = read().map_err(failed)?;
-        if faiss.count_of_lists(&index) == 0 {
-            return Ok(None);
-        }
         Self::with(card, Purpose::Searching, dim, |_| Ok(index)).map(Some)
     }
 

@@ -392,8 +392,8 @@ impl Engine {
     ///
     /// The texts are encoded in one call, and vectors are searched for as [`search_batch`] does. An int8
     /// model gives a text a slightly other vector beside others than alone
-    /// ([`OnnxEncoder`](crate::encoder::OnnxEncoder) says how much); else a request finds what it finds
-    /// in [`Engine::search`].
+    /// ([`OnnxEncoder`](crate::encoder::OnnxEncoder) says how much), and a card may find others by an index
+    /// ([`DenseIndex::use_gpu`]); else a request finds what it finds in [`Engine::search`].
     ///
     /// ```
     /// # use std::{num::NonZeroUsize, sync::Arc};
